@@ -1,0 +1,81 @@
+"""What a run found: the object that `imkin.group` returns, `--json` prints and `report.json` holds.
+
+Every class turns into JSON by its own fields, so that the attribute and the key are one word.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from imkin.types import Failure
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One image of a group. width, height: pixels of the upright picture."""
+
+    path: str
+    sha256: str
+    sha1: str
+    width: int
+    height: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two images that are alike. similarity: 0..1, 1 is the same."""
+
+    a: str
+    b: str
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Images that are kin: the keeper (a path) is the first of members, `reason` says why it is suggested.
+
+    pairs: the direct pairs inside the group; of a set of over `COMPACT_ABOVE` images with one and the same
+    fingerprint, only those with the first of them (see docs/concepts/pairs.md).
+    """
+
+    keeper: str
+    reason: str
+    members: tuple[Member, ...]
+    pairs: tuple[Pair, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Counts. removable: files that are themselves near their group's keeper and are not in a reference folder."""
+
+    pairs: int
+    groups: int
+    unique_images: int
+    removable: int
+    removable_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A finished run. images: files that were looked at and read; unique_images: groups and singles together."""
+
+    schema: int
+    method: str
+    threshold: float
+    grouping: str
+    images: int
+    failures: tuple[Failure, ...]
+    low_quality: tuple[str, ...]
+    groups: tuple[Group, ...]
+    summary: Summary
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON object, similarities rounded to four decimals."""
+        whole = asdict(self)
+        for group in whole["groups"]:
+            for pair in group["pairs"]:
+                pair["similarity"] = round(pair["similarity"], 4)
+        return whole

@@ -1,0 +1,1 @@
+"""Sources: each module yields the items of one kind of place."""
