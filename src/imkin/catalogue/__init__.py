@@ -1,0 +1,10 @@
+"""The catalogue: what imkin remembers, in one SQLite file, keyed by content and listed by path.
+
+database    the file itself: opening, migrations, one transaction at a time, errors a person can act on
+prints      files seen, contents read, their fingerprints and failures
+"""
+
+from imkin.catalogue.database import Database, default_path
+from imkin.catalogue.prints import Known, PrintStore
+
+__all__ = ["Database", "Known", "PrintStore", "default_path"]
