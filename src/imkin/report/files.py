@@ -1,0 +1,57 @@
+"""Writing a report's file: whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterable
+
+from imkin.errors import OutputError
+
+BUFFER_BYTES = 1 << 20
+
+
+def write_atomic(path: str, chunks: Iterable[bytes], *, sync: bool = True) -> None:
+    """Write chunks to path by way of a temporary file beside it; an older file at path is replaced in one step.
+
+    sync: wait until the bytes are on the disk before the file appears under its name (about 1 ms a file and more).
+    Raises OutputError (no permission, no folder, a full disk); then, and when chunks raises, nothing is left behind.
+    """
+    folder = os.path.dirname(path) or "."
+    part = os.path.join(folder, f".imkin-{secrets.token_hex(6)}.part")
+    try:
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    except OSError as error:
+        raise _output_error(path, error) from error
+    try:
+        with os.fdopen(descriptor, "wb", BUFFER_BYTES) as file:
+            for chunk in chunks:
+                file.write(chunk)
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.unlink(part)
+        if isinstance(error, OSError):
+            raise _output_error(path, error) from error
+        raise
+
+
+def shown(text: str) -> str:
+    """Text that any encoder takes: each byte of a name that is not UTF-8 is shown as U+FFFD. For eyes, never a key."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def name_bytes(text: str) -> bytes:
+    """UTF-8; a name that is not UTF-8 gets its own bytes back (`surrogateescape`), whatever they are."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # a lone surrogate in a name from Windows, where names are UTF-16
+        return text.encode("utf-8", "surrogatepass")
+
+
+def _output_error(path: str, error: OSError) -> OutputError:
+    return OutputError(f"cannot write {shown(path)}: {error.strerror or error}")
