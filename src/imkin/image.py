@@ -38,11 +38,11 @@ class Image:
     format: str
 
 
-def decode(data: bytes, *, path: str, side: int = 0, limits: Limits = Limits()) -> Image | Failure:  # noqa: B008
-    """The picture in data, upright, opaque, sRGB; reduced so that its shorter side is at least `side`, if it is that large."""
+def decode(data: bytes, *, path: str, side: int = 0, limits: Limits = Limits()) -> Image | Failure:
+    """The picture in data, upright, opaque, sRGB; reduced so that its shorter side is at least `side`, if it can be."""
     try:
-        allowed = tuple(name for name in limits.formats if name in Pillow.OPEN) or ("PNG",)
         Pillow.init()
+        allowed = tuple(name for name in limits.formats if name in Pillow.OPEN) or ("PNG",)
         with Pillow.open(io.BytesIO(data), formats=allowed) as opened:
             width, height = opened.size
             if width * height > limits.max_pixels:
