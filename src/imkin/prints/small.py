@@ -1,0 +1,62 @@
+"""What the 64-bit hashes share: the small gray picture they look at, its quality, their spec, the packing of bits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imkin import image
+from imkin.prints import TURNS, turn
+from imkin.types import QUALITY_FLOOR, Pixels, Spec
+
+BITS = 64
+VERSION = 1
+SIDE = 64
+
+# Mean absolute deviation, in gray levels, under which a picture is as good as blank. Noise of ±2 levels on a flat
+# picture gives up to 1.2, JPEG-like dots less; the least of 500 photos and of 1,140 edited copies of them is 6.6.
+BLANK = 2.5
+# A picture of fewer pixels on a side has less than one for each bit.
+TINY = 8
+
+
+def spec(name: str, max_bits: int, *, turns: bool) -> Spec:
+    """Spec of a 64-bit hash whose default threshold is `max_bits` different bits."""
+    dim, params = (BITS * TURNS, {"turns": TURNS}) if turns else (BITS, {})
+    return Spec(name, VERSION, "bits", dim, 1 - max_bits / BITS, SIDE, params)
+
+
+def grays(images: Sequence[Pixels]) -> list[NDArray[np.uint8]]:
+    """Luma (h, w) uint8 of each picture."""
+    return [image.gray(pixels) for pixels in images]
+
+
+def shrink(gray: Sequence[NDArray[np.uint8]], *, width: int, height: int, turns: bool) -> NDArray[np.uint8]:
+    """Lanczos-reduced pictures (n * turns, height, width), the turns of one picture side by side."""
+    count = TURNS if turns else 1
+    small = np.empty((len(gray) * count, height, width), np.uint8)
+    for i, picture in enumerate(gray):
+        for t in range(count):
+            turned = np.ascontiguousarray(cast(NDArray[np.uint8], turn(picture, t)))
+            small[i * count + t] = image.resize_gray(turned, width=width, height=height)
+    return small
+
+
+def quality(images: Sequence[Pixels], small: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Quality (n,) of pictures: the mean absolute deviation of their upright `small` ones; 0 if tiny, at most 1.
+
+    It crosses QUALITY_FLOOR at BLANK gray levels. Deviation tells faint photos from noise 5 times better than the
+    gradient does, and one odd pixel weighs less than in the standard deviation.
+    """
+    upright = small[:: max(1, len(small) // max(1, len(images)))].reshape(len(images), -1).astype(np.float32)
+    deviation = np.abs(upright - upright.mean(axis=1, keepdims=True)).mean(axis=1)
+    tiny = np.array([min(pixels.shape[:2]) < TINY for pixels in images], bool)
+    return np.where(tiny, np.float32(0), np.minimum(1, deviation * np.float32(QUALITY_FLOOR / BLANK)))
+
+
+def pack(bits: NDArray[np.bool_], n: int) -> NDArray[np.uint8]:
+    """Bits (n * turns, rows, columns) as (n, bytes), most significant bit first, row by row, turn by turn."""
+    return np.packbits(bits.reshape(n, bits.size // max(1, n)), axis=1)
