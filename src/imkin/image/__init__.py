@@ -1,0 +1,25 @@
+"""Bytes to pixels and back: decode, shrink, encode. The only importer of Pillow, pi-heif and rawpy.
+
+What comes out shows what a viewer shows: upright (EXIF), opaque (over white), sRGB (ICC), 8 bits, first frame.
+"""
+
+from imkin.image.decode import Image, decode
+from imkin.image.limits import FORMATS, Limits
+from imkin.image.shrink import area_gray, encode_jpeg, encode_png, gray, resize_gray, thumbnail
+
+VERSION = 1
+"""Part of every fingerprint's key: raised whenever the pixels of any file change."""
+
+__all__ = [
+    "FORMATS",
+    "VERSION",
+    "Image",
+    "Limits",
+    "area_gray",
+    "decode",
+    "encode_jpeg",
+    "encode_png",
+    "gray",
+    "resize_gray",
+    "thumbnail",
+]

@@ -1,0 +1,70 @@
+"""Pixels to smaller pixels, to gray, and to files."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+
+from imkin.types import Pixels
+
+
+def gray(pixels: Pixels) -> NDArray[np.uint8]:
+    """(h, w) uint8 of (h, w, 3): ITU-R 601 luma, bit-equal to Pillow's convert("L").
+
+    L = (19595 R + 38470 G + 7471 B + 32768) >> 16.
+    """
+    return np.asarray(Pillow.fromarray(pixels).convert("L"))
+
+
+def resize_gray(gray: NDArray[np.uint8], *, width: int, height: int) -> NDArray[np.uint8]:
+    """(height, width) uint8 of (h, w): Lanczos, bit-equal to Pillow's resize of mode L."""
+    return np.asarray(Pillow.fromarray(gray).resize((width, height), Pillow.Resampling.LANCZOS))
+
+
+def area_gray(gray: NDArray[np.uint8], *, width: int, height: int) -> NDArray[np.uint8]:
+    """(height, width) uint8 of (h, w): the mean of the area each value covers, parts of pixels counted as parts.
+
+    Rounded to the nearest, halves up. Cost: one pass over gray.
+    """
+    rows = _areas(gray.astype(np.float64), height)
+    means = _areas(np.ascontiguousarray(rows.T), width).T
+    # Sums of parts carry an error of 1e-10; without the allowance it would decide which way an exact half goes.
+    return np.floor(means + (0.5 + 1e-9)).astype(np.uint8)
+
+
+def _areas(values: NDArray[np.float64], parts: int) -> NDArray[np.float64]:
+    """(parts, w): the means of `parts` equal stretches of the h rows of values, by differences of the running sum."""
+    height = len(values)
+    running = np.zeros((height + 1, values.shape[1]))
+    np.cumsum(values, axis=0, out=running[1:])
+    cuts = np.arange(parts + 1) * height
+    whole, rest = cuts // parts, (cuts % parts) / parts
+    beyond = np.minimum(whole, height - 1)
+    sums = running[whole] + rest[:, None] * values[beyond]
+    return np.diff(sums, axis=0) * (parts / height)
+
+
+def thumbnail(pixels: Pixels, *, side: int) -> Pixels:
+    """Pixels whose longer side is at most `side`; never enlarged, each side at least 1."""
+    picture = Pillow.fromarray(pixels)
+    picture.thumbnail((side, side), Pillow.Resampling.LANCZOS)
+    return np.asarray(picture)
+
+
+def encode_jpeg(pixels: Pixels, *, quality: int = 85) -> bytes:
+    """A JPEG file of pixels. quality: 1..95."""
+    return _encode(pixels, "JPEG", quality=quality)
+
+
+def encode_png(pixels: Pixels) -> bytes:
+    """A PNG file of pixels."""
+    return _encode(pixels, "PNG")
+
+
+def _encode(pixels: Pixels, name: str, **options: int) -> bytes:
+    out = io.BytesIO()
+    Pillow.fromarray(pixels).save(out, name, **options)
+    return out.getvalue()
