@@ -3,7 +3,7 @@
 What comes out shows what a viewer shows: upright (EXIF), opaque (over white), sRGB (ICC), 8 bits, first frame.
 """
 
-from imkin.image.decode import Image, decode
+from imkin.image.decoding import Image, decode
 from imkin.image.limits import FORMATS, Limits
 from imkin.image.shrink import area_gray, encode_jpeg, encode_png, gray, resize_gray, thumbnail
 
