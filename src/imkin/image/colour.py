@@ -49,7 +49,7 @@ def _over_white(picture: Pillow.Image) -> Pillow.Image:
     if alpha.getextrema() == (255, 255):
         return picture.convert("RGB")
     ground = Pillow.new("RGB", picture.size, "white")
-    ground.paste(picture.convert("RGB"), mask=alpha)
+    ground.paste(picture, mask=alpha)
     return ground
 
 
@@ -73,35 +73,30 @@ def _eight_bits(picture: Pillow.Image, see_through: object, *, white_is_zero: bo
     """(h, w) uint8 of a gray picture of 16 or 32 bits.
 
     16 bits: the high byte, as Pillow does for 16-bit colour, so that 8 bits stored as 16 come back unchanged.
-    32-bit numbers have no agreed white: floats within 0..1 are scaled by 255, whole numbers within 0..255 taken
-    as they are and within 0..65535 as 16 bits; all else is stretched from its least to its greatest value.
-    Not-a-number is black.
+    32 bits have no agreed white: floats within 0..1 are scaled by 255, numbers within 0..255 taken as they are and
+    within 0..65535 as 16 bits; all else is stretched from its least to its greatest value. Not-a-number is the least.
     """
     values: NDArray[np.generic] = np.asarray(picture)
     if picture.mode.startswith("I;16"):
-        high = (values.astype(np.uint16) >> 8).astype(np.uint8)
+        shown = (values.astype(np.uint16) >> 8).astype(np.uint8)
         if white_is_zero:
-            high = 255 - high
+            shown = 255 - shown
         if isinstance(see_through, int):
-            high[values == see_through] = 255
-        return high
+            shown[values == see_through] = 255
+        return shown
     numbers = values.astype(np.float64)
     finite = np.isfinite(numbers)
     if not finite.any():
         return np.zeros(numbers.shape, np.uint8)
-    low, high_value = float(numbers[finite].min()), float(numbers[finite].max())
-    numbers = np.clip(np.nan_to_num(numbers, nan=low, posinf=high_value, neginf=low), low, high_value)
-    if picture.mode == "F" and low >= 0 and high_value <= 1:
-        return (numbers * 255 + 0.5).astype(np.uint8)
-    if low >= 0 and high_value <= 255:
-        return (numbers + 0.5 * (picture.mode == "F")).astype(np.uint8)
-    if low >= 0 and high_value <= 65535:
-        return (numbers / 256).astype(np.uint8)
-    return ((numbers - low) * (255 / (high_value - low)) + 0.5).astype(np.uint8) if high_value > low else _blank(values)
-
-
-def _blank(values: NDArray[np.generic]) -> NDArray[np.uint8]:
-    return np.zeros(values.shape, np.uint8)
+    low, high = float(numbers[finite].min()), float(numbers[finite].max())
+    numbers = np.clip(np.nan_to_num(numbers, nan=low, posinf=high, neginf=low), low, high)
+    if low >= 0 and high <= 1 and picture.mode == "F":
+        numbers *= 255
+    elif low >= 0 and 255 < high <= 65535:
+        numbers //= 256
+    elif not (low >= 0 and high <= 255):
+        numbers = (numbers - low) * (255 / max(high - low, np.finfo(np.float64).tiny))
+    return (numbers + 0.5).astype(np.uint8)
 
 
 def to_srgb(picture: Pillow.Image, profile: object) -> Pillow.Image:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+import struct
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,6 +33,8 @@ _Y_REVERSED = (3, 4, 6, 7)
 _LIBRAW_TURNS = {3: 3, 5: 8, 6: 6}
 _LARGEST_REDUCTION = 256  # of one step: Pillow's sums of 32 bits round right up to it
 _ALL = Limits()
+_LONGEST_REASON = 160  # characters
+_ENDS_EARLY = re.compile(r"[Tt]runcated|requires a buffer|out of range|incomplete checksum|not enough image data")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,35 +60,34 @@ def decode(data: bytes, *, path: str, side: int = 0, limits: Limits = _ALL) -> I
     path: only for the Failure; the format is told by the content.
     Several pictures in one file: the first page or frame, of an icon the largest.
     """
+    name = "file"
     try:
         with quiet():
-            return _decode(data, side, limits)
+            name = sniff(data)
+            limits.check_format(name)
+            return _raw(data, side, limits) if name == "RAW" else _decode(data, name, side, limits)
     except RefusedError as refused:
         return Failure(path, "decode", str(refused))
     except MemoryError:
         return Failure(path, "decode", "not enough memory to decode it")
     except Exception as error:
         # Readers raise whatever their parsing trips over: OSError, SyntaxError, struct.error, KeyError, ...
-        return Failure(path, "decode", f"damaged: {_words(error)}")
+        return Failure(path, "decode", f"damaged {name}: {_words(error)}")
 
 
-def _decode(data: bytes, side: int, limits: Limits) -> Image:
-    name = sniff(data)
-    limits.check_format(name)
-    if name == "RAW":
-        return _raw(data, side, limits)
+def _decode(data: bytes, name: str, side: int, limits: Limits) -> Image:
     opened = open_picture(name, data, limits)
     gray_step, white_is_zero = _gray_facts(opened)
-    turn = _turn_before_load(opened, name)
-    factor = _factor(*opened.size, side)
+    turn = _turn_left(opened, name)
     full = opened.size
+    factor = _factor(*full, side)
     if name == "JPEG" and factor > 1:
         scale = _jpeg_scale(full, factor, turn)
         opened.draft(None, (full[0] // scale, full[1] // scale))
         factor //= scale
     load(opened, tolerant=limits.tolerate_truncated)
     if name == "PNG":
-        turn = _turn_before_load(opened, name)  # its eXIf may stand behind the pixels
+        turn = _turn_left(opened, name)  # its eXIf may stand behind the pixels
     profile = opened.info.get("icc_profile")
     picture = _upright(opaque(opened, gray_step=gray_step, white_is_zero=white_is_zero), turn, factor)
     width, height = full if turn < 5 else full[::-1]
@@ -121,7 +124,7 @@ def _upright(picture: Pillow.Image, turn: int, factor: int) -> Pillow.Image:
     return picture.transpose(_TURNS[turn]) if turn > 1 and not turn_first else picture
 
 
-def _turn_before_load(opened: Pillow.Image, name: str) -> int:
+def _turn_left(opened: Pillow.Image, name: str) -> int:
     """The orientation 1..8 that is still to be applied. Pillow turns TIFF itself, libheif HEIF."""
     if name in ("TIFF", "HEIF"):
         return 1
@@ -147,8 +150,6 @@ def _raw(data: bytes, side: int, limits: Limits) -> Image:
         import rawpy
     except ImportError:
         raise RefusedError(str(MissingExtraError("a camera's RAW file", "raw"))) from None
-    import io
-
     try:
         with rawpy.imread(io.BytesIO(data)) as raw:
             size = (raw.sizes.width, raw.sizes.height)
@@ -173,7 +174,7 @@ def _preview(data: bytes, turn: int, side: int, limits: Limits) -> Image:
         raise RefusedError("camera RAW without a preview that can be read")
     opened = open_picture("JPEG", data, limits)
     exif = opened.info.get("exif")
-    shown = _decode(data, side, replace(limits, formats=("JPEG",)))
+    shown = _decode(data, "JPEG", side, limits)
     if exif and orientation(exif):
         return shown
     upright = _upright(Pillow.fromarray(shown.pixels), turn, 1)
@@ -181,7 +182,16 @@ def _preview(data: bytes, turn: int, side: int, limits: Limits) -> Image:
 
 
 def _words(error: Exception) -> str:
-    """One printable line about an error, the same in every run: no addresses, no objects, no bytes."""
-    text = re.sub(r"<[^<>]* at 0x[0-9a-fA-F]+>", "the file", " ".join(str(error).split()))
-    text = "".join(c if c.isprintable() else "?" for c in text)[:200]
-    return text if isinstance(error, (OSError, SyntaxError, ValueError)) and text else type(error).__name__
+    """One printable line about an error, the same in every run: no addresses, no objects, no counts of bytes."""
+    text = " ".join(str(error).split())
+    if isinstance(error, (struct.error, IndexError, EOFError)) or _ENDS_EARLY.search(text):
+        return "the file ends too early"
+    if not isinstance(error, (OSError, SyntaxError, ValueError)):
+        return f"its header makes no sense ({type(error).__name__})"
+    if "driver" in text:
+        return "its header makes no sense"
+    if not re.search("[a-z]{3}", text):  # a number out of a table: `320`, `(4, 16)`
+        return "its header holds an unknown value"
+    text = re.sub(r" \(chunk .*", "", text)
+    text = re.sub(r"<[^<>]* at 0x[0-9a-fA-F]+>", "the file", text)
+    return "".join(c if c.isprintable() else "?" for c in text)[:_LONGEST_REASON]

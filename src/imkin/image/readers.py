@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import numpy as np
 import pi_heif
@@ -26,6 +26,7 @@ from PIL import (
 from PIL import Image as Pillow
 
 from imkin.image.limits import Limits, RefusedError
+from imkin.image.quiet import libtiff_is_quiet
 
 # A progressive JPEG visits every block once a scan, and an empty scan costs 10 bytes: without a bound a small file
 # takes hours. Encoders write 10 scans, mozjpeg's search up to 64; libjpeg-turbo's own fuzzers stop at 500.
@@ -97,6 +98,13 @@ def _ico(data: bytes, limits: Limits) -> Pillow.Image:
     return IcoImagePlugin.IcoImageFile(io.BytesIO(alone + picture))
 
 
+def _psd(data: bytes, _limits: Limits) -> Pillow.Image:
+    bits = int.from_bytes(data[22:24], "big")
+    if bits in (16, 32):
+        raise RefusedError(f"PSD with {bits} bits a channel is not read, only with 8")
+    return PsdImagePlugin.PsdImageFile(io.BytesIO(data))
+
+
 def _ppm(data: bytes, limits: Limits) -> Pillow.Image:
     """Netpbm. Depths other than 8 bits and numbers as text are read here: Pillow does it in a loop, 1 µs a number."""
     opened = PpmImagePlugin.PpmImageFile(io.BytesIO(data))
@@ -146,7 +154,7 @@ _READERS: dict[str, Callable[[bytes, Limits], Pillow.Image]] = {
     "JPEG2000": _plain(Jpeg2KImagePlugin.Jpeg2KImageFile),
     "PNG": _png,
     "PPM": _ppm,
-    "PSD": _plain(PsdImagePlugin.PsdImageFile),
+    "PSD": _psd,
     "TGA": _plain(TgaImagePlugin.TgaImageFile),
     "TIFF": _plain(TiffImagePlugin.TiffImageFile),
     "WEBP": _webp,
@@ -167,10 +175,11 @@ def load(opened: Pillow.Image, *, tolerant: bool) -> None:
     picture as they go, so what was decoded before the error is there and only needs to be taken.
     """
     try:
-        opened.load()
+        with libtiff_is_quiet if opened.format == "TIFF" else nullcontext():
+            opened.load()
     except OSError:
-        if not tolerant or getattr(opened, "_im", None) is None:
-            raise
+        if not tolerant or getattr(opened, "_im", None) is None or opened.im.getbbox() is None:
+            raise  # nothing was decoded: a picture all black would match others
         opened.tile = []  # type: ignore[attr-defined]
         with suppress(Exception):  # what follows the pixels is only metadata
             opened.load_end()  # type: ignore[attr-defined]
