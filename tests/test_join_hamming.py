@@ -239,3 +239,11 @@ def test_a_hot_bucket_takes_neither_quadratic_memory_nor_loses_pairs():
     assert peak < 16e6
     assert as_list(found) == as_list(self_join(codes, 6, plan=Plan()))
     assert len(found[0]) > 100
+
+
+def test_two_sets_of_unlike_size_agree_on_keys_longer_than_a_word():
+    a = np.random.default_rng(12).integers(0, 256, (300, 32), dtype=np.uint8)
+    b = np.stack([flipped(a[7], [255]), flipped(a[250], [0])])
+    plan = Plan((Block(0, 100, 0, 1), Block(100, 256, 0, 1)))
+    assert as_list(cross_join(a, b, 1, plan=plan)) == [(7, 0, 1), (250, 1, 1)]
+    assert as_list(cross_join(b, a, 1, plan=plan)) == [(0, 7, 1), (1, 250, 1)]

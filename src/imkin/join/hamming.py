@@ -219,13 +219,14 @@ def run_table(a: Words, b: Words | None, radius: int, table: Table, words: int, 
         if len(mine):
             emit(i[mine], j[mine], apart[mine])
 
-    order_a, key_a = sorted_keys(a, table.kept)
+    index_bits = max(a.shape[1], others.shape[1]).bit_length()
+    order_a, key_a = sorted_keys(a, table.kept, index_bits)
     start_a, size_a = runs(key_a)
     if b is None:
         order_b, start_b, size_b = order_a, start_a, size_a
         hot = np.flatnonzero(size_a * (size_a - 1) // 2 >= HOT_PAIRS)
     else:
-        order_b, key_b = sorted_keys(b, table.kept)
+        order_b, key_b = sorted_keys(b, table.kept, index_bits)
         start_b, size_b = runs(key_b)
         keys = key_b[start_b]
         start_a = np.searchsorted(key_a, keys, side="left")
@@ -248,10 +249,12 @@ def run_table(a: Words, b: Words | None, radius: int, table: Table, words: int, 
     compare(codes_a, codes_b, probes, begin[probes], count[probes], radius, lambda i, j: owned(order_a[i], order_b[j]))
 
 
-def sorted_keys(words: Words, kept: tuple[Bits, ...]) -> tuple[Index, Words]:
-    """The codes' order by key, and the keys in that order. Equal bits have equal keys, not always the reverse."""
+def sorted_keys(words: Words, kept: tuple[Bits, ...], index_bits: int) -> tuple[Index, Words]:
+    """The codes' order by key, and the keys in that order. Equal bits have equal keys, not always the reverse.
+
+    index_bits: enough for the number of codes; keys can be compared with those made with the same.
+    """
     n = words.shape[1]
-    index_bits = int(n).bit_length()
     limit = 64 - index_bits
     key, width = np.zeros(n, np.uint64), sum(hi - lo for lo, hi in kept)
     for lo, hi in kept:
