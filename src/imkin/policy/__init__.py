@@ -1,8 +1,10 @@
 """The policy: which file of a group stays and why, and what may happen to the others.
 
 keep        keep rules: files to the one that is kept, with the reason
+planning    groups to a plan: each file that goes is itself near one that stays
 """
 
 from imkin.policy.keep import DEFAULT_RULES, Facts, Rule, choose, parse_rules
+from imkin.policy.planning import Bundles, Terms, plan
 
-__all__ = ["DEFAULT_RULES", "Facts", "Rule", "choose", "parse_rules"]
+__all__ = ["DEFAULT_RULES", "Bundles", "Facts", "Rule", "Terms", "choose", "parse_rules", "plan"]
