@@ -95,7 +95,7 @@ def _eight_bits(picture: Pillow.Image, see_through: object, *, white_is_zero: bo
     elif low >= 0 and 255 < high <= 65535:
         numbers //= 256
     elif not (low >= 0 and high <= 255):
-        numbers = (numbers - low) * (255 / max(high - low, np.finfo(np.float64).tiny))
+        numbers = (numbers - low) * (255 / ((high - low) or 1.0))
     return (numbers + 0.5).astype(np.uint8)
 
 
