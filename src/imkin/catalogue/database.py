@@ -42,10 +42,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             first BLOB NOT NULL, second BLOB NOT NULL, verdict TEXT NOT NULL CHECK (verdict IN ('same', 'different')),
             decided_ns INTEGER NOT NULL, PRIMARY KEY (first, second), CHECK (first < second)) STRICT, WITHOUT ROWID""",
         """CREATE TABLE runs (
-            id INTEGER PRIMARY KEY, started_ns INTEGER NOT NULL, state TEXT NOT NULL, plan TEXT NOT NULL) STRICT""",
+            id INTEGER PRIMARY KEY, token TEXT NOT NULL, started_ns INTEGER NOT NULL, state TEXT NOT NULL,
+            plan TEXT NOT NULL) STRICT""",
         """CREATE TABLE journal (
-            run INTEGER NOT NULL REFERENCES runs (id), step INTEGER NOT NULL, state TEXT NOT NULL,
-            entry TEXT NOT NULL, PRIMARY KEY (run, step)) STRICT, WITHOUT ROWID""",
+            run INTEGER NOT NULL REFERENCES runs (id), step INTEGER NOT NULL, action INTEGER NOT NULL,
+            state TEXT NOT NULL, note TEXT NOT NULL, entry TEXT NOT NULL, PRIMARY KEY (run, step))
+            STRICT, WITHOUT ROWID""",
     ),
 )
 
@@ -81,12 +83,12 @@ class Database:
             raise CatalogueError(f"cannot open the catalogue {path}: {error}; name another with --catalogue") from None
         try:
             with self._errors():
-                self._prepare(durable)
+                self._prepare(durable=durable)
         except BaseException:
             self._connection.close()
             raise
 
-    def _prepare(self, durable: bool) -> None:
+    def _prepare(self, *, durable: bool) -> None:
         run = self._connection.execute
         run("PRAGMA cache_size = -16000")
         application_id, version = run("PRAGMA application_id").fetchone()[0], self._version()
