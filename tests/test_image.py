@@ -380,6 +380,8 @@ def test_a_profile_is_turned_into_srgb(name):
     options = {"JPEG": {"quality": 100}, "WEBP": {"lossless": True}}.get(name, {})
     data = saved(np.repeat(levels[..., None], 3, 2), name, icc_profile=linear_profile(), **options)
     assert np.abs(decoded(data).pixels[8, :, 0] - srgb).max() <= (2 if name != "JPEG" else 7)
+    gray = decoded(saved(levels, name, icc_profile=linear_profile(), **options))
+    assert np.abs(gray.pixels[8, :, 0] - srgb).max() <= (2 if name != "JPEG" else 7)
     reduced = decoded(data, side=4).pixels
     assert reduced.shape[0] in (4, 8) and abs(int(reduced[0, -1, 0]) - 255) <= 3
 

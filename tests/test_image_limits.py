@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 from PIL import ImageFile, TiffImagePlugin
+from PIL.PngImagePlugin import PngInfo
 
 from imkin import image
 from imkin.errors import UsageError
@@ -222,13 +223,15 @@ def test_want_of_memory_is_a_failure(monkeypatch):
 
 
 def test_text_of_over_a_megabyte_in_a_png_does_not_hide_the_picture():
-    from PIL.PngImagePlugin import PngInfo
-
     info = PngInfo()
     info.add_itxt("workflow", "graph " * 400_000, zip=True)
-    got = image.decode(saved(scene(), "PNG", pnginfo=info), path="p")
-    assert isinstance(got, image.Image)
-    np.testing.assert_array_equal(got.pixels, scene())
+    data = saved(scene(), "PNG", pnginfo=info)
+    start, pixels, end = data.index(b"iTXt") - 4, data.index(b"IDAT") - 4, data.index(b"IEND") - 4
+    behind = data[:start] + data[pixels:end] + data[start:pixels] + data[end:]
+    for file in (data, behind):
+        got = image.decode(file, path="p")
+        assert isinstance(got, image.Image)
+        np.testing.assert_array_equal(got.pixels, scene())
 
 
 # ---- warnings and stderr

@@ -5,7 +5,7 @@ What comes out shows what a viewer shows: upright (EXIF), opaque (over white), s
 
 from imkin.image.decoding import Image, decode
 from imkin.image.limits import FORMATS, Limits
-from imkin.image.shrink import area_gray, encode_jpeg, encode_png, gray, resize_gray, thumbnail
+from imkin.image.shrink import area_gray, area_rgb, encode_jpeg, encode_png, gray, resize_gray, thumbnail
 
 VERSION = 1
 """Part of every fingerprint's key: raised whenever the pixels of any file change."""
@@ -16,6 +16,7 @@ __all__ = [
     "Image",
     "Limits",
     "area_gray",
+    "area_rgb",
     "decode",
     "encode_jpeg",
     "encode_png",

@@ -125,9 +125,10 @@ def _upright(picture: Pillow.Image, turn: int, factor: int) -> Pillow.Image:
 
 
 def _turn_left(opened: Pillow.Image, name: str) -> int:
-    """The orientation 1..8 that is still to be applied. Pillow turns TIFF itself, libheif HEIF."""
-    if name in ("TIFF", "HEIF"):
-        return 1
+    """The orientation 1..8 that is still to be applied.
+
+    Pillow turns TIFF itself and libheif HEIF, and neither hands on an EXIF block: to apply it would turn twice.
+    """
     exif = opened.info.get("exif")
     if not exif and name == "PNG" and "Raw profile type exif" in opened.info:
         # ImageMagick: a line with a name, one with a length, then hexadecimal

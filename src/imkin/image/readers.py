@@ -40,6 +40,14 @@ class _Jpeg(JpegImagePlugin.JpegImageFile):
         pass
 
 
+class _Png(PngImagePlugin.PngImageFile):
+    """A PNG whose text behind the pixels cannot hide them (see `_png`)."""
+
+    def load_end(self) -> None:
+        with suppress(ValueError):
+            super().load_end()
+
+
 def _jpeg(data: bytes, _limits: Limits) -> Pillow.Image:
     # The plain class, not Pillow's factory: of a multi-picture file (MPO) the first picture is the photo.
     opened = _Jpeg(io.BytesIO(data))
@@ -50,10 +58,10 @@ def _jpeg(data: bytes, _limits: Limits) -> Pillow.Image:
 
 def _png(data: bytes, _limits: Limits) -> Pillow.Image:
     try:
-        return PngImagePlugin.PngImageFile(io.BytesIO(data))
+        return _Png(io.BytesIO(data))
     except ValueError:
         # Pillow refuses text of over 1 MB, which the graphs in pictures made by image generators reach.
-        return PngImagePlugin.PngImageFile(io.BytesIO(b"".join(_png_chunks_without_text(data))))
+        return _Png(io.BytesIO(b"".join(_png_chunks_without_text(data))))
 
 
 def _png_chunks_without_text(data: bytes) -> Iterable[bytes]:

@@ -68,3 +68,17 @@ def _encode(pixels: Pixels, name: str, **options: int) -> bytes:
     out = io.BytesIO()
     Pillow.fromarray(pixels).save(out, name, **options)
     return out.getvalue()
+
+
+def area_rgb(
+    pixels: Pixels, *, width: int, height: int, box: tuple[float, float, float, float] | None = None
+) -> Pixels:
+    """(height, width, 3) uint8 of a picture, or of a box of it, squeezed or stretched as needed.
+
+    box: left, top, right, bottom in pixels, fractions allowed; default the whole picture. Each value is the mean of
+    the area it covers; where a side is enlarged, values between pixels are linear. Equal to Pillow's resize.
+    """
+    left, top, right, bottom = box or (0, 0, pixels.shape[1], pixels.shape[0])
+    shrinks = right - left >= width and bottom - top >= height
+    how = Pillow.Resampling.BOX if shrinks else Pillow.Resampling.BILINEAR
+    return np.asarray(Pillow.fromarray(pixels).resize((width, height), how, box=(left, top, right, bottom)))
