@@ -1,7 +1,7 @@
 """Drawn pictures: scenes for the demo and the benchmarks, and the words and boxes of the collage.
 
-With `image` the only importer of Pillow. Words are set in the font that Pillow brings along; characters that it
-lacks show as boxes.
+With `image` the only importer of Pillow. Words are set in the font that Pillow brings along: accents are left
+out, and characters of other scripts show as boxes.
 """
 
 from imkin.draw.basic import canvas, encode, frame, paste, resize, shortened, text_width, write

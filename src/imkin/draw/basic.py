@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import unicodedata
 from functools import lru_cache
 
 import numpy as np
@@ -39,6 +40,7 @@ def resize(pixels: Pixels, *, width: int, height: int) -> Pixels:
 
 def write(target: Pixels, words: str, *, left: int, top: int, size: int, colour: Colour) -> None:
     """Set words onto target, in place. top: of the tallest letters. size: of the font, pixels."""
+    words = _spelt(words)
     if not words:
         return
     x0, _, x1, y1 = (int(edge) for edge in font(size).getbbox(words))
@@ -53,7 +55,7 @@ def write(target: Pixels, words: str, *, left: int, top: int, size: int, colour:
 
 def text_width(words: str, *, size: int) -> int:
     """Pixels that words take at a size."""
-    return int(np.ceil(font(size).getlength(words)))
+    return int(np.ceil(font(size).getlength(_spelt(words))))
 
 
 def shortened(words: str, *, size: int, width: int) -> str:
@@ -79,6 +81,13 @@ def encode(pixels: Pixels, *, form: str, quality: int = 85) -> bytes:
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Pillow's own font, size in pixels."""
     return ImageFont.load_default(size)
+
+
+def _spelt(words: str) -> str:
+    """Words without the accents, which Pillow's font lacks."""
+    if words.isascii():
+        return words
+    return "".join(each for each in unicodedata.normalize("NFKD", words) if not unicodedata.combining(each))
 
 
 def _cut(words: str, keep: int) -> str:
