@@ -52,7 +52,7 @@ def test_the_score_of_a_pair_is_written_between_its_images() -> None:
 def test_difference_marks_what_differs_and_nothing_else() -> None:
     a = draw.canvas(300, 200, (100, 100, 100))
     b = a.copy()
-    b[50:100, 100:200] = RED
+    b[50:100, 100:200, 2] = 160
     whole = difference(a, b)
     heat = whole[24:224, 24 + 2 * 316 : 24 + 2 * 316 + 300]
     coloured = heat.max(axis=2) != heat.min(axis=2)

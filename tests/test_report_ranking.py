@@ -88,7 +88,7 @@ def test_files_whose_names_differ_in_case_only_or_cannot_be_stand_side_by_side(t
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "Cabin1.json").write_bytes(b"mine")
     with pytest.raises(OutputError, match="is there already"):
-        write_rankings(str(tmp_path), ["cabin0", "cabin1"], [[], []])
+        write_rankings(str(tmp_path), ["cabin0", "CABIN1"], [[], []])
     assert os.listdir(tmp_path) == ["Cabin1.json"]
     assert (tmp_path / "Cabin1.json").read_bytes() == b"mine"
     with pytest.raises(OutputError, match="cannot write"):
