@@ -5,8 +5,8 @@ ImkinError                the command line ends with exit code 2
 │   └── MissingPathError  a root, file or folder that is not there or cannot be read
 ├── OutputError           an output that cannot be written: no permission, a full disk, a file in the way
 ├── CatalogueError        a catalogue that is corrupt, newer than this program, or locked too long
-├── MissingExtraError          a part that is not installed; the message holds the line that installs it
-└── FoundError            something was found and `--fail-if-found` was given: exit code 1
+├── MissingExtraError     a part that is not installed; the message holds the line that installs it
+└── StoppedError          the caller asked for the end; what was done is kept
 """
 
 EXIT_DONE = 0
@@ -41,3 +41,7 @@ class MissingExtraError(ImkinError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs the extra `{extra}`: pip install 'imkin[{extra}]'")
+
+
+class StoppedError(ImkinError):
+    """The caller asked the work to stop. What was done is kept; the next run goes on from there."""

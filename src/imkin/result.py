@@ -14,7 +14,11 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One image of a group. width, height: pixels of the upright picture."""
+    """One image of a group. width, height: pixels of the upright picture.
+
+    similarity: to the group's keeper, 0..1; None if the two are linked only through others, or were not compared.
+    removable: a direct pair of the keeper, not the keeper itself and not in a reference folder.
+    """
 
     path: str
     sha256: str
@@ -22,6 +26,8 @@ class Member:
     width: int
     height: int
     bytes: int
+    similarity: float | None = None
+    removable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Counts. removable: files that are themselves near their group's keeper and are not in a reference folder."""
+    """Counts. pairs: those listed. unique_images: images less the copies, each group counting as one."""
 
     pairs: int
     groups: int
@@ -60,7 +66,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A finished run. images: files that were looked at and read; unique_images: groups and singles together."""
+    """A finished run. images: files that were read; low_quality: those too blank or small to be compared."""
 
     schema: int
     method: str
@@ -72,10 +78,24 @@ class Result:
     groups: tuple[Group, ...]
     summary: Summary
 
+    @property
+    def removable(self) -> list[Member]:
+        """The members that may go, in the order of the groups."""
+        return [member for group in self.groups for member in group.members if member.removable]
+
     def to_dict(self) -> dict[str, object]:
         """The JSON object, similarities rounded to four decimals."""
         whole = asdict(self)
         for group in whole["groups"]:
-            for pair in group["pairs"]:
-                pair["similarity"] = round(pair["similarity"], 4)
+            for part in (*group["pairs"], *group["members"]):
+                if part["similarity"] is not None:
+                    part["similarity"] = round(part["similarity"], 4)
         return whole
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """One file's kin by falling similarity: (position of a file, similarity in 0..1), itself first with 1."""
+
+    at: int
+    kin: tuple[tuple[int, float], ...]

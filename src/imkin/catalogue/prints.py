@@ -48,7 +48,7 @@ class PrintStore:
         found: dict[str, tuple[int, int, bytes]] = {}
         for chunk in _chunks([os.fsencode(path) for path in paths]):
             rows = self._database.execute(
-                f"SELECT path, size, mtime_ns, sha256 FROM files WHERE path IN ({_marks(chunk)})",  # noqa: S608
+                f"SELECT path, size, mtime_ns, sha256 FROM files WHERE path IN ({_marks(chunk)})",
                 chunk,
             )
             found.update((os.fsdecode(path), (size, mtime_ns, sha256)) for path, size, mtime_ns, sha256 in rows)
@@ -62,12 +62,13 @@ class PrintStore:
             rows = self._database.execute(
                 "SELECT c.sha256, c.sha1, c.width, c.height, c.format, p.value, p.quality "
                 "FROM contents c JOIN prints p ON p.spec = ? AND p.sha256 = c.sha256 "
-                f"WHERE c.sha256 IN ({marks})",  # noqa: S608
+                f"WHERE c.sha256 IN ({marks})",
                 [self._spec, *chunk],
             )
-            found.update((row[0], Known(*row, failure=None)) for row in rows)
+            for sha256, sha1, width, height, format_, value, quality in rows:
+                found[sha256] = Known(sha256, sha1, width, height, format_, value, quality, None)
             rows = self._database.execute(
-                f"SELECT sha256, stage, reason FROM failures WHERE recipe = ? AND sha256 IN ({marks})",  # noqa: S608
+                f"SELECT sha256, stage, reason FROM failures WHERE recipe = ? AND sha256 IN ({marks})",
                 [self._recipe, *chunk],
             )
             for sha256, stage, reason in rows:

@@ -6,6 +6,7 @@ What comes out shows what a viewer shows: upright (EXIF), opaque (over white), s
 from imkin.image.decoding import Image, decode
 from imkin.image.limits import FORMATS, Limits
 from imkin.image.shrink import area_gray, area_rgb, encode_jpeg, encode_png, gray, resize_gray, thumbnail
+from imkin.image.sniff import looks_like_an_image
 
 VERSION = 1
 """Part of every fingerprint's key: raised whenever the pixels of any file change."""
@@ -21,6 +22,7 @@ __all__ = [
     "encode_jpeg",
     "encode_png",
     "gray",
+    "looks_like_an_image",
     "resize_gray",
     "thumbnail",
 ]

@@ -73,6 +73,17 @@ def sniff(data: bytes) -> str:
     raise RefusedError(f"not an image: {_otherwise(data)}")
 
 
+def looks_like_an_image(head: bytes) -> bool:
+    """Whether a file of no telling name is worth reading, by its first 32 bytes.
+
+    TGA has no magic number: of it, only the name can tell.
+    """
+    try:
+        return sniff(head) != "TGA"
+    except RefusedError:
+        return False
+
+
 def _boxes(data: bytes) -> str:
     """AVIF, HEIF or RAW by the brands of an ISO media file; a video is refused."""
     size = min(int.from_bytes(data[:4], "big"), 4096)

@@ -1,0 +1,44 @@
+"""The command line: a thin face over `imkin.library`.
+
+options    every option, once        run     errors, interruption, progress, log
+find       group, pairs              look    rank, compare, methods, demo
+"""
+
+from typing import Annotated
+
+import typer
+
+from imkin.cli import find, look
+
+app = typer.Typer(
+    name="imkin",
+    help="Finds the kin of your images: exact copies, edited copies and look-alikes.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+find.register(app)
+look.register(app)
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's way
+    if wanted:
+        from imkin import __version__
+
+        typer.echo(f"imkin {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _imkin(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point of the `imkin` command."""
+    app()

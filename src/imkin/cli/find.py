@@ -1,0 +1,245 @@
+"""`imkin group` and `imkin pairs`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imkin.cli.options import (
+    Across,
+    By,
+    FailIfFound,
+    GroupingName,
+    Json,
+    MaxBits,
+    Out,
+    Paths,
+    Reference,
+    SampleRatio,
+    Seed,
+    Setup,
+    Threshold,
+    Turns,
+)
+from imkin.cli.run import command, finish, logged, progress_bar, report_failures, say, write
+
+if TYPE_CHECKING:
+    from imkin.library import Library
+    from imkin.report.json import Run
+    from imkin.result import Group, Result
+    from imkin.scan import Progress, Scan
+    from imkin.types import Pixels
+
+# What a person takes in at a glance; the report has all.
+SHOWN_GROUPS = 12
+SHOWN_MEMBERS = 6
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    command(app, "group")(group)
+    command(app, "pairs")(pairs)
+
+
+def group(
+    paths: Paths,
+    *,
+    by: By = "phash",
+    threshold: Threshold = None,
+    max_bits: MaxBits = None,
+    grouping: GroupingName = "transitive",
+    turns: Turns = False,
+    across: Across = False,
+    reference: Reference = None,
+    sample: SampleRatio = 1.0,
+    seed: Seed = 0,
+    keep: Annotated[
+        str | None, typer.Option("--keep", metavar="RULES", help="Which file to suggest as keeper.")
+    ] = None,
+    out: Out = None,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Write no report folder.")] = False,
+    max_pairs_for_collage: Annotated[int, typer.Option(metavar="N", help="Pairs in collage.jpg.")] = 20,
+    as_json: Json = False,
+    fail_if_found: FailIfFound = False,
+    setup: Setup,
+) -> None:
+    """Find groups of similar images, and suggest which one of each to keep.
+
+    Writes a report to --out (default imkin-out/<time>; with --json only where --out says). Changes no image.
+    """
+    from imkin.group import grouping_of
+    from imkin.policy import DEFAULT_RULES, parse_rules
+    from imkin.report import folder as report_folder
+    from imkin.report.json import result_json
+
+    now = datetime.now().astimezone()
+    job = Job(paths, by, threshold, max_bits, turns=turns, across=across, reference=reference, sample=sample, seed=seed)
+    how, rules = grouping_of(grouping), parse_rules(keep or DEFAULT_RULES)
+    with ExitStack() as stack:
+        stack.enter_context(logged(setup))
+        library = stack.enter_context(setup.library())
+        with_report = out is not None or not (as_json or no_report)
+        target = stack.enter_context(report_folder.prepared(out, now=now)) if with_report else None
+        scanned = job.scan(library, setup)
+        kin = library.kin(scanned, job.threshold, scope=job.scope)
+        result = library.group(scanned, kin, threshold=job.threshold, grouping=how, scope=job.scope, rules=rules)
+        if target is not None:
+            with progress_bar(setup) as progress:
+                report_folder.write_report(
+                    target,
+                    result,
+                    job.facts(now, scanned),
+                    pairs=library.pairs(scanned, kin),
+                    load=_counted(library, progress, sum(len(group.members) for group in result.groups)),
+                    collage_pairs=max_pairs_for_collage,
+                    seed=seed,
+                )
+    for line in result_json(result) if as_json else table(result):
+        write(line)
+    report_failures(result.failures, setup=setup)
+    if target is not None:
+        say(f"report: {os.path.join(target, 'report.html')}", setup=setup)
+    finish(setup, failures=len(result.failures), found=fail_if_found and bool(result.groups))
+
+
+def pairs(
+    paths: Paths,
+    *,
+    by: By = "phash",
+    threshold: Threshold = None,
+    max_bits: MaxBits = None,
+    turns: Turns = False,
+    across: Across = False,
+    reference: Reference = None,
+    sample: SampleRatio = 1.0,
+    seed: Seed = 0,
+    as_json: Json = False,
+    fail_if_found: FailIfFound = False,
+    setup: Setup,
+) -> None:
+    """List the pairs of similar images as CSV (a,b,similarity) or, with --json, as JSON lines."""
+    from imkin.report.csv import csv_lines
+    from imkin.report.json import json_lines
+
+    job = Job(paths, by, threshold, max_bits, turns=turns, across=across, reference=reference, sample=sample, seed=seed)
+    with logged(setup), setup.library() as library:
+        scanned = job.scan(library, setup)
+        kin = library.kin(scanned, job.threshold, scope=job.scope)
+        found = library.pairs(scanned, kin)
+        for line in json_lines(found) if as_json else csv_lines(found):
+            write(line)
+    report_failures(scanned.failures, setup=setup)
+    finish(setup, failures=len(scanned.failures), found=fail_if_found and kin.found)
+
+
+class Job:
+    """What a command over files was asked to compare, checked before any file is touched."""
+
+    def __init__(
+        self,
+        paths: list[str],
+        by: str,
+        threshold: float | None = None,
+        max_bits: int | None = None,
+        *,
+        turns: bool = False,
+        across: bool = False,
+        reference: list[str] | None = None,
+        sample: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        from imkin import prints
+        from imkin.library import Sample, Scope, threshold_of
+
+        self.paths, self.by, self.turns = paths, by, turns
+        self.threshold = threshold_of(prints.spec(by, turns=turns), threshold=threshold, max_bits=max_bits)
+        self.scope = Scope(across=across, reference=tuple(reference or ()))
+        self.sample = Sample(sample, seed)
+
+    def scan(self, library: Library, setup: Setup) -> Scan:
+        """Scan with a progress bar, and say on stderr what came of it."""
+        with progress_bar(setup) as progress:
+            scanned = library.scan(
+                self.paths, self.by, turns=self.turns, scope=self.scope, sample=self.sample, progress=progress
+            )
+        say(
+            f"{len(scanned.files):,} images: {scanned.made:,} fingerprints made, {scanned.reused:,} reused, "
+            f"{scanned.copied:,} known from equal files"
+            if scanned.found
+            else "no images found",
+            setup=setup,
+        )
+        return scanned
+
+    def facts(self, now: datetime, scanned: Scan) -> Run:
+        """What the report says about the run."""
+        from imkin.report.json import Run
+
+        return Run(
+            timestamp=now,
+            folder_list=(*self.scope.reference, *self.paths),
+            total_images_in_folders=scanned.found,
+            compare_mode="full" if self.sample.ratio == 1.0 else "sample",
+            sample_ratio=self.sample.ratio,
+            compare_scope="inter_folder" if self.scope.across or self.scope.reference else "all",
+        )
+
+
+def _counted(library: Library, progress: Progress | None, total: int) -> Callable[[str, int], Pixels | None]:
+    """The library's pixels, with progress."""
+    done = 0
+
+    def load(path: str, side: int) -> Pixels | None:
+        nonlocal done
+        done += 1
+        if progress:
+            progress("drawing the report", min(done, total), total)
+        return library.pixels(path, side)
+
+    return load
+
+
+def table(result: Result) -> Iterator[str]:
+    """The groups, shortened, and the summary, for a person."""
+    from imkin.report.html import byte_size
+
+    largest = sorted(enumerate(result.groups, 1), key=lambda pair: (-len(pair[1].members), pair[0]))
+    for number, found in sorted(largest[:SHOWN_GROUPS]):
+        yield from _group_lines(number, found)
+    if len(largest) > SHOWN_GROUPS:
+        yield f"… and {len(largest) - SHOWN_GROUPS:,} smaller groups (see the report, or --json)\n"
+    counts = result.summary
+    if largest:
+        yield "\n"
+    rows = {
+        "images": f"{result.images:>10,}",
+        "failures": f"{len(result.failures):>10,}",
+        "too blank or small": f"{len(result.low_quality):>10,}",
+        "pairs": f"{counts.pairs:>10,}",
+        "groups": f"{counts.groups:>10,}",
+        "unique images": f"{counts.unique_images:>10,}",
+        "removable": f"{counts.removable:>10,}  ({byte_size(counts.removable_bytes)})",
+    }
+    for name, value in rows.items():
+        yield f"{name:<19}{value}\n"
+
+
+def _group_lines(number: int, found: Group) -> Iterator[str]:
+    from imkin.report.html import byte_size
+
+    width = max(len(member.path) for member in found.members[:SHOWN_MEMBERS])
+    yield f"group {number}: {len(found.members):,} images\n"
+    for member in found.members[:SHOWN_MEMBERS]:
+        if member.path == found.keeper:
+            mark = "  keep"
+        else:
+            mark = " chain" if member.similarity is None else f"{member.similarity:6.3f}"
+        size = f"{member.width}x{member.height}"
+        yield f"  {mark}  {member.path:<{width}}  {size:>11}  {byte_size(member.bytes):>8}\n"
+    if len(found.members) > SHOWN_MEMBERS:
+        yield f"          … and {len(found.members) - SHOWN_MEMBERS:,} more\n"

@@ -1,0 +1,344 @@
+"""The library: a catalogue and the path of the data over it. The only composer.
+
+paths ─scan─► Scan ─kin─► Kin ─group─► Result
+                ├─ pairs ─► Pair, Pair, …
+                └─ rank ─► Ranking, Ranking, …
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imkin import group as grouping_
+from imkin import image, join, prints
+from imkin.catalogue import Database
+from imkin.engine import local
+from imkin.errors import UsageError
+from imkin.group import Grouping, Kin, Similarities
+from imkin.policy import DEFAULT_RULES, Rule, choose, parse_rules
+from imkin.result import SCHEMA, Group, Member, Pair, Ranking, Result, Summary
+from imkin.scan import Progress, Scan, Stop, scan
+from imkin.sources import Filter, Item, folder
+from imkin.types import QUALITY_FLOOR, Failure, File, Fingerprinter, Pairs, Pixels, Prints, Spec
+
+# Rows of a ranking that are compared at once with all images: 64 × 1,000,000 similarities are 256 MB.
+RANK_ROWS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A random share of the files, the same for the same seed. ratio: over 0 and at most 1."""
+
+    ratio: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.ratio <= 1.0:
+            raise UsageError(f"a sample must be over 0 and at most 1, not {self.ratio}")
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which files are compared.
+
+    across: only files of different roots (train and test folders, say). reference: folders whose files are
+    compared with the others only, are kept, and are never proposed for removal.
+    """
+
+    across: bool = False
+    reference: tuple[str, ...] = ()
+
+
+class Library:
+    """Scans, pairs, groups and ranks images; remembers fingerprints in a catalogue.
+
+    catalogue: a file (see `default_catalogue`), or None to remember nothing beyond this object.
+    jobs: threads, default one a processor. Close it, or use it in a `with` statement.
+    """
+
+    def __init__(
+        self,
+        catalogue: str | None = None,
+        *,
+        jobs: int | None = None,
+        limits: image.Limits = image.Limits(),  # noqa: B008 - frozen
+        wanted: Filter = Filter(),  # noqa: B008 - frozen
+    ) -> None:
+        if jobs is not None and jobs < 1:
+            raise UsageError(f"jobs must be at least 1, not {jobs}")
+        self._database = Database(catalogue)
+        self._jobs = jobs
+        self._limits = limits
+        self._wanted = wanted
+
+    def close(self) -> None:
+        """Give the catalogue back."""
+        self._database.close()
+
+    def __enter__(self) -> Library:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def scan(
+        self,
+        paths: Sequence[str],
+        by: str = "phash",
+        *,
+        turns: bool = False,
+        scope: Scope = Scope(),
+        sample: Sample = Sample(),
+        progress: Progress | None = None,
+        stop: Stop | None = None,
+    ) -> Scan:
+        """Find and fingerprint the images under folders and files.
+
+        Raises MissingPathError for a path that is not there, UsageError for an unknown method.
+        """
+        fingerprinter = prints.fingerprinter(by, turns=turns)
+        if scope.across and len(paths) < 2:
+            raise UsageError("comparing across folders needs at least two of them")
+        items: list[Item] = []
+        failures: list[Failure] = []
+        # The reference comes first, so that a file in both is the reference's.
+        for entry in folder.walk([*scope.reference, *paths], self._wanted):
+            if isinstance(entry, Failure):
+                failures.append(entry)
+            else:
+                items.append(entry)
+                if progress and len(items) % 1000 == 0:
+                    progress("listing", len(items), 0)
+        found = len(items)
+        return self._scan(
+            _sampled(items, sample, spared=len(scope.reference)), fingerprinter, found, failures, progress, stop
+        )
+
+    def fingerprint(
+        self, paths: Iterable[str], by: str = "phash", *, turns: bool = False, progress: Progress | None = None
+    ) -> Scan:
+        """Fingerprint files in the order given, each as often as it is named; a folder means the images below it."""
+        items: list[Item] = []
+        failures: list[Failure] = []
+        for path in paths:
+            for entry in folder.walk([path], self._wanted):
+                (failures if isinstance(entry, Failure) else items).append(entry)  # type: ignore[arg-type]
+        return self._scan(items, prints.fingerprinter(by, turns=turns), len(items), failures, progress, None)
+
+    def _scan(
+        self,
+        items: Sequence[Item],
+        fingerprinter: Fingerprinter,
+        found: int,
+        failures: Sequence[Failure],
+        progress: Progress | None,
+        stop: Stop | None,
+    ) -> Scan:
+        return scan(
+            items,
+            fingerprinter,
+            database=self._database,
+            limits=self._limits,
+            engine=local.threads(self._jobs),
+            found=found,
+            failures=failures,
+            progress=progress,
+            stop=stop,
+        )
+
+    def kin(self, scanned: Scan, threshold: float, *, scope: Scope = Scope()) -> Kin:
+        """Which files of a scan are alike: equal bytes always, and all pairs with similarity ≥ threshold.
+
+        Files below the quality floor are compared by their bytes alone.
+        """
+        _check_threshold(threshold)
+        sha256 = np.frombuffer(bytes.fromhex("".join(file.sha256 for file in scanned.files)), np.uint8).reshape(-1, 32)
+        first, content = join.distinct(sha256)
+        good = np.flatnonzero(scanned.prints.quality[first] >= QUALITY_FLOOR)
+        same_good, near = join.near(_subset(scanned.prints, first[good]), threshold, jobs=self._jobs)
+        same = np.empty(len(first), np.int64)
+        same[good] = same_good
+        classes = int(same_good.max()) + 1 if len(good) else 0
+        poor = np.setdiff1d(np.arange(len(first)), good, assume_unique=True)
+        same[poor] = np.arange(classes, classes + len(poor))
+        return grouping_.find_kin(same[content], near, _labels(scanned.root, scope))
+
+    def pairs(self, scanned: Scan, kin: Kin) -> Iterator[Pair]:
+        """The pairs of files, by the order of the files. Sets of equals are compact (see `group.expand`)."""
+        return _named(grouping_.expand(kin), scanned.files)
+
+    def group(
+        self,
+        scanned: Scan,
+        kin: Kin,
+        *,
+        threshold: float,
+        grouping: Grouping = "transitive",
+        scope: Scope = Scope(),
+        rules: Sequence[Rule] = (),
+    ) -> Result:
+        """Groups of files with a suggested keeper each. rules: keep rules, default `DEFAULT_RULES`."""
+        pairs = grouping_.expand(kin)
+        similarity, rules = Similarities(kin), rules or parse_rules(DEFAULT_RULES)
+        groups = [
+            _group(members, inside, scanned, similarity, rules, scope)
+            for members, inside in _with_pairs(grouping_.group(kin, grouping), pairs, len(scanned.files))
+        ]
+        removable = [member for group in groups for member in group.members if member.removable]
+        low = np.flatnonzero(scanned.prints.quality < QUALITY_FLOOR)
+        return Result(
+            schema=SCHEMA,
+            method=scanned.prints.spec.name,
+            threshold=threshold,
+            grouping=grouping,
+            images=len(scanned.files),
+            failures=scanned.failures,
+            low_quality=tuple(scanned.files[at].path for at in low.tolist()),
+            groups=tuple(groups),
+            summary=Summary(
+                pairs=len(pairs),
+                groups=len(groups),
+                unique_images=len(scanned.files) - sum(len(group.members) - 1 for group in groups),
+                removable=len(removable),
+                removable_bytes=sum(member.bytes for member in removable),
+            ),
+        )
+
+    def pixels(self, path: str, side: int) -> Pixels | None:
+        """Pixels of a file, its shorter side at least `side` where it has that much; None if it cannot be read."""
+        try:
+            with open(path, "rb") as file:
+                decoded = image.decode(file.read(), path=path, side=side, limits=self._limits)
+        except OSError:
+            return None
+        return None if isinstance(decoded, Failure) else decoded.pixels
+
+    def rank(self, scanned: Scan, *, query: Sequence[int] | None = None, top: int | None = None) -> Iterator[Ranking]:
+        """For each file (or those of `query`, by position) all files by falling similarity, itself first.
+
+        Equal similarities stand in the order of the files. top: so many others at most.
+        """
+        from imkin import metric
+
+        rows = range(len(scanned.files)) if query is None else query
+        for start in range(0, len(rows), RANK_ROWS):
+            chunk = np.array(rows[start : start + RANK_ROWS], np.int64)
+            similar = metric.similarity(_subset(scanned.prints, chunk), scanned.prints)
+            similar[np.arange(len(chunk)), chunk] = 2.0
+            for at, row in zip(chunk.tolist(), similar, strict=True):
+                order = np.argsort(-row, kind="stable")[: None if top is None else top + 1]
+                yield Ranking(at, tuple((int(i), min(1.0, float(row[i]))) for i in order))
+
+
+def threshold_of(spec: Spec, *, threshold: float | None = None, max_bits: int | None = None) -> float:
+    """The similarity to use: the one given, the one that means `max_bits` different bits, or the method's default."""
+    if max_bits is None:
+        chosen = spec.default_threshold if threshold is None else threshold
+        _check_threshold(chosen)
+        return chosen
+    if threshold is not None:
+        raise UsageError("give a threshold or a number of bits, not both")
+    if spec.kind != "bits":
+        raise UsageError(f"method `{spec.name}` has no bits; give a threshold in 0..1")
+    bits = join.code_bits(spec)
+    if not 0 <= max_bits <= bits:
+        raise UsageError(f"`{spec.name}` has {bits} bits; the number that may differ is 0..{bits}, not {max_bits}")
+    return 1 - max_bits / bits
+
+
+def _check_threshold(threshold: float) -> None:
+    if not 0.0 <= threshold <= 1.0:
+        raise UsageError(f"a threshold is a similarity in 0..1, not {threshold}")
+
+
+def _sampled(items: list[Item], sample: Sample, *, spared: int) -> list[Item]:
+    """A random share of the items, in their order; those of the first `spared` roots all stay."""
+    if sample.ratio == 1.0:
+        return items
+    drawn_from = [at for at, item in enumerate(items) if item.root >= spared]
+    count = min(len(drawn_from), max(1, round(len(drawn_from) * sample.ratio)))
+    chosen = set(random.Random(sample.seed).sample(drawn_from, count))  # noqa: S311 - no secret
+    return [item for at, item in enumerate(items) if item.root < spared or at in chosen]
+
+
+def _labels(root: NDArray[np.int64], scope: Scope) -> NDArray[np.int64] | None:
+    if scope.reference:
+        return (root < len(scope.reference)).astype(np.int64)
+    return root if scope.across else None
+
+
+def _subset(whole: Prints, rows: NDArray[np.int64]) -> Prints:
+    return Prints(whole.spec, whole.values[rows], whole.quality[rows])
+
+
+def _named(pairs: Pairs, files: Sequence[File]) -> Iterator[Pair]:
+    # In slices: lists of Python numbers of a million pairs would take 100 MB.
+    for start in range(0, len(pairs), 10_000):
+        part = slice(start, start + 10_000)
+        rows = zip(pairs.left[part].tolist(), pairs.right[part].tolist(), pairs.similarity[part].tolist(), strict=True)
+        for a, b, similarity in rows:
+            yield Pair(files[a].path, files[b].path, similarity)
+
+
+def _with_pairs(groups: Sequence[NDArray[np.int64]], pairs: Pairs, n: int) -> Iterator[tuple[NDArray[np.int64], Pairs]]:
+    """Each group with the pairs that lie inside it."""
+    of_image = np.full(n, -1, np.int64)
+    for number, members in enumerate(groups):
+        of_image[members] = number
+    owner = np.where(of_image[pairs.left] == of_image[pairs.right], of_image[pairs.left], -1)
+    order = np.argsort(owner, kind="stable")
+    starts = np.searchsorted(owner[order], np.arange(len(groups) + 1))
+    for number, members in enumerate(groups):
+        rows = order[starts[number] : starts[number + 1]]
+        yield members, Pairs(pairs.left[rows], pairs.right[rows], pairs.similarity[rows])
+
+
+def _group(
+    members: NDArray[np.int64],
+    pairs: Pairs,
+    scanned: Scan,
+    similarity: Similarities,
+    rules: Sequence[Rule],
+    scope: Scope,
+) -> Group:
+    files = [scanned.files[at] for at in members.tolist()]
+    referenced = [bool(scanned.root[at] < len(scope.reference)) for at in members.tolist()]
+    candidates = [at for at, is_reference in enumerate(referenced) if is_reference] or list(range(len(files)))
+    chosen, reason = choose([files[at] for at in candidates], rules)
+    keeper = candidates[chosen]
+    if len(candidates) < len(files):
+        reason = f"in the reference folder; {reason}" if len(candidates) > 1 else "in the reference folder"
+    similar = [similarity(int(at), int(members[keeper])) for at in members.tolist()]
+    similar[keeper] = 1.0
+    order = [keeper, *(at for at in range(len(files)) if at != keeper)]
+    return Group(
+        keeper=files[keeper].path,
+        reason=reason,
+        members=tuple(
+            Member(
+                file.path,
+                file.sha256,
+                file.sha1,
+                file.width,
+                file.height,
+                file.size,
+                similar[at],
+                removable=at != keeper and similar[at] is not None and not referenced[at],
+            )
+            for at, file in ((at, files[at]) for at in order)
+        ),
+        pairs=tuple(_named(pairs, scanned.files)),
+    )
+
+
+def default_catalogue() -> str:
+    """The catalogue in the user's cache folder, which the command line uses."""
+    from imkin.catalogue import default_path
+
+    return os.fspath(default_path())

@@ -1,0 +1,96 @@
+"""The report folder: report.json, pairs.csv, report.html and collage.jpg of one run, in a folder of their own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from imkin import image
+from imkin.errors import OutputError
+from imkin.report.collage import collage, sample_pairs
+from imkin.report.csv import write_csv
+from imkin.report.files import write_atomic
+from imkin.report.html import byte_size, write_html
+from imkin.report.json import Run, write_json
+from imkin.result import Pair, Result
+from imkin.types import Pixels
+
+Load = Callable[[str, int], Pixels | None]
+"""Pixels of the image at a path, its shorter side at least so long where it has that much; None if unreadable."""
+
+DEFAULT_PARENT = "imkin-out"
+THUMBNAIL_SIDE = 160
+# Pictures in the collage are shown up to 320 × 240.
+COLLAGE_SIDE = 240
+
+
+@contextmanager
+def prepared(folder: str | None, *, now: datetime) -> Iterator[str]:
+    """Make the folder for a report; before the work, so that nobody waits for a refusal.
+
+    folder: None for `imkin-out/<timestamp>`. A folder made here is removed again if the work fails and it is empty.
+    Raises OutputError where it cannot be made or written, or holds a report already.
+    """
+    if folder is None:
+        stamp = os.path.join(DEFAULT_PARENT, now.strftime("%Y-%m-%dT%H-%M-%S"))
+        folder, number = stamp, 2
+        while os.path.lexists(folder):
+            folder, number = f"{stamp}-{number}", number + 1
+    fresh = not os.path.lexists(folder)
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {folder}: {error.strerror}") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write into the folder {folder}: permission denied")
+    if os.path.lexists(os.path.join(folder, "report.json")):
+        raise OutputError(f"{folder} holds a report already; name a new folder, or move the old report away")
+    try:
+        yield folder
+    except BaseException:
+        if fresh and not os.listdir(folder):
+            os.rmdir(folder)
+        raise
+
+
+def write_report(
+    folder: str,
+    result: Result,
+    run: Run,
+    *,
+    pairs: Iterable[Pair],
+    load: Load,
+    collage_pairs: int,
+    seed: int,
+) -> None:
+    """Write all files of the report; report.json last, so that its presence means a whole report.
+
+    collage_pairs: pairs in the collage at most, drawn with seed; 0 or no pairs, no collage. Raises OutputError.
+    """
+    listed = list(pairs)
+    write_csv(os.path.join(folder, "pairs.csv"), listed)
+    removable = [member.path for member in result.removable]
+    write_html(
+        os.path.join(folder, "report.html"),
+        result,
+        thumbnail=lambda path: _thumbnail(load(path, THUMBNAIL_SIDE)),
+        title="imkin report",
+        about={
+            "Folders": ", ".join(run.folder_list),
+            "Method": f"{result.method}, similarity at least {result.threshold:.4g}, {result.grouping} groups",
+            "Made": run.timestamp.strftime("%Y-%m-%d %H:%M"),
+            "May be removed": f"{len(removable):,} files, {byte_size(result.summary.removable_bytes)}",
+        },
+        removable=set(removable),
+    )
+    chosen = sample_pairs(listed, collage_pairs, seed=seed)
+    if chosen:
+        picture = collage(chosen, load=lambda path: load(path, COLLAGE_SIDE))
+        write_atomic(os.path.join(folder, "collage.jpg"), [image.encode_jpeg(picture)])
+    write_json(os.path.join(folder, "report.json"), result, run, removable=removable)
+
+
+def _thumbnail(pixels: Pixels | None) -> bytes | None:
+    return None if pixels is None else image.encode_jpeg(image.thumbnail(pixels, side=THUMBNAIL_SIDE), quality=75)
