@@ -48,6 +48,7 @@ BUILT_IN = (
         "dhash", "imkin.prints.gradient:fingerprinter", "64 bits: brighter to the right; equal to imagehash", turns=True
     ),
     Method("phash", "imkin.prints.dct:fingerprinter", "64 bits: low frequencies; equal to imagehash", turns=True),
+    Method("pdq", "imkin.prints.pdq:fingerprinter", "256 bits: Meta's PDQ, with its quality", turns=True),
     Method("vote", "imkin.prints.vote:fingerprinter", "at least 2 of ahash, phash and dhash agree", turns=True),
 )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,13 @@ from imkin.types import QUALITY_FLOOR, Pixels, Spec
 
 BITS = 64
 VERSION = 1
-SIDE = 64
+# Three times the 32 samples of phash. Bits that differ from those of the full-size picture, mean of 500 photos / share
+# within 2: SIDE 64 0.30 / 98 % (ahash), 0.65 / 97 % (phash), 0.59 / 96 % (dhash); SIDE 96 0.12 / 99 %, 0.25 / 99.6 %,
+# 0.31 / 99 %; 192 0.00, 0.00, 0.02. Decoding costs 1.4, 1.5 and 1.8 ms for 500 x 375 (most of it entropy coding).
+SIDE = 96
+# Turn t is turn FLAT[t] of the transposed picture. A mirrored picture's reduction is the mirrored reduction, a
+# transposed one's is not (rows are rounded to bytes before columns): two reductions serve all eight turns.
+FLAT = {1: 6, 3: 4, 5: 0, 7: 2}
 
 # Mean absolute deviation, in gray levels, under which a picture is as good as blank. Noise of ±2 levels on a flat
 # picture gives up to 1.2, JPEG-like dots less; the least of 500 photos and of 1,140 edited copies of them is 6.6.
@@ -36,13 +41,15 @@ def grays(images: Sequence[Pixels]) -> list[NDArray[np.uint8]]:
 
 def shrink(gray: Sequence[NDArray[np.uint8]], *, width: int, height: int, turns: bool) -> NDArray[np.uint8]:
     """Lanczos-reduced pictures (n * turns, height, width), the turns of one picture side by side."""
-    count = TURNS if turns else 1
-    small = np.empty((len(gray) * count, height, width), np.uint8)
+    upright = [image.resize_gray(picture, width=width, height=height) for picture in gray]
+    if not turns:
+        return np.array(upright, np.uint8).reshape(-1, height, width)
+    small = np.empty((len(gray), TURNS, height, width), np.uint8)
     for i, picture in enumerate(gray):
-        for t in range(count):
-            turned = np.ascontiguousarray(cast(NDArray[np.uint8], turn(picture, t)))
-            small[i * count + t] = image.resize_gray(turned, width=width, height=height)
-    return small
+        flat = image.resize_gray(np.ascontiguousarray(picture.T), width=width, height=height)
+        for t in range(TURNS):
+            small[i, t] = turn(flat, FLAT[t]) if t in FLAT else turn(upright[i], t)
+    return small.reshape(-1, height, width)
 
 
 def quality(images: Sequence[Pixels], small: NDArray[np.uint8]) -> NDArray[np.float32]:
