@@ -17,7 +17,7 @@ from urllib.parse import unquote_to_bytes
 import pytest
 
 from imkin.errors import OutputError
-from imkin.report.html import BLOCK_GROUPS, THUMBNAILS_PER_GROUP, byte_size, file_url, similarity_to_keeper, write_html
+from imkin.report.html import BLOCK_GROUPS, THUMBNAILS_PER_GROUP, byte_size, file_url, write_html
 from imkin.result import Group, Member, Pair, Result, Summary
 from imkin.types import Failure
 
@@ -30,14 +30,15 @@ HOSTILE = (
 )
 
 
-def member(path: str, *, size: int = 1000) -> Member:
+def member(path: str, similarity: float | None = None, *, size: int = 1000) -> Member:
     digest = sha256(path.encode("utf-8", "surrogateescape")).hexdigest()
-    return Member(path=path, sha256=digest, sha1="", width=640, height=480, bytes=size)
+    return Member(path, digest, "", 640, 480, size, similarity, removable=similarity is not None)
 
 
 def group_of(*paths: str, similarity: float = 0.96875, reason: str = "largest picture") -> Group:
     pairs = tuple(Pair(paths[0], path, similarity) for path in paths[1:])
-    return Group(paths[0], reason, tuple(map(member, paths)), pairs)
+    members = (member(paths[0]), *(member(path, similarity) for path in paths[1:]))
+    return Group(paths[0], reason, members, pairs)
 
 
 def result_of(*groups: Group, failures: tuple[Failure, ...] = (), low_quality: tuple[str, ...] = ()) -> Result:
@@ -147,7 +148,7 @@ def test_only_files_that_may_go_count_as_space_to_win(tmp_path: Path) -> None:
     chain = Group(
         "/p/a.jpg",
         "",
-        (member("/p/a.jpg"), member("/p/b.jpg", size=30), member("/p/c.jpg", size=500)),
+        (member("/p/a.jpg"), member("/p/b.jpg", 0.95, size=30), member("/p/c.jpg", size=500)),
         (Pair("/p/a.jpg", "/p/b.jpg", 0.95), Pair("/p/b.jpg", "/p/c.jpg", 0.92)),
     )
     page = write(tmp_path, result_of(chain))
@@ -155,12 +156,6 @@ def test_only_files_that_may_go_count_as_space_to_win(tmp_path: Path) -> None:
     assert [row[5:7] for row in page.groups()[0][1]] == [[None, 0], [0.95, 1], [None, 0]]
     page = write(tmp_path, result_of(chain), removable=set())
     assert next(page.data(key="index")) == [[3], [0.92], [0]]
-
-
-def test_copies_that_are_listed_with_the_first_of_them_only_are_as_near_to_the_keeper_as_that_one() -> None:
-    pairs = (Pair("1", "2", 1.0), Pair("1", "keep", 0.95), Pair("2", "far", 0.91))
-    group = Group("keep", "", tuple(map(member, ("keep", "1", "2", "far"))), pairs)
-    assert similarity_to_keeper(group) == {"1": 0.95, "2": 0.95}
 
 
 def test_failures_and_plain_pictures_and_the_method_are_told(tmp_path: Path) -> None:

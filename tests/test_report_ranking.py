@@ -4,12 +4,14 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from imkin.errors import OutputError
-from imkin.report.ranking import display_names, write_rankings
+from imkin.report.ranking import display_names, write_rankings, write_vectors
+from imkin.types import Prints, Spec
 
 
 def read(path: str) -> list[dict[str, object]]:
@@ -93,3 +95,27 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "Cabin1.json").read_bytes() == b"mine"
     with pytest.raises(OutputError, match="cannot write"):
         write_rankings(str(tmp_path / "Cabin1.json"), ["cabin0"], [[]])
+
+
+def test_only_the_images_asked_for_are_ranked_and_their_files_keep_their_names(tmp_path: Path) -> None:
+    names = ["Cabin", "cabin", "tree"]
+    paths = write_rankings(str(tmp_path), names, [[(0, 0.5)], [(0, 0.25), (1, 0.75)]], own=[1, 2])
+    assert sorted(os.listdir(tmp_path)) == ["cabin-2.json", "tree.json"]
+    assert [row["filename"] for row in read(paths[1])] == ["tree", "cabin", "Cabin"]
+    assert read(paths[0])[0] == {"similarity": 1.0, "filename": "cabin"}
+
+
+def test_fingerprints_are_written_as_they_are_also_gray_images_of_different_sizes(tmp_path: Path) -> None:
+    bits = Prints(Spec("b", 1, "bits", 16, 0.9, 0), np.array([[1, 2], [3, 4]], np.uint8), np.ones(2, np.float32))
+    grays = np.empty(2, object)
+    grays[:] = [np.zeros((2, 3), np.uint8), np.ones((4, 1), np.uint8)]
+    pictures = Prints(Spec("g", 1, "gray image", 0, 0.9, 0), grays, np.ones(2, np.float32))
+    for folder, prints in (("bits", bits), ("gray", pictures)):
+        paths = write_vectors(str(tmp_path / folder), ["a", "A"], prints)
+        assert [os.path.basename(path) for path in paths] == ["a.npy", "A-2.npy"]
+        for path, value in zip(paths, prints.values, strict=True):
+            read_back = np.load(path, allow_pickle=False)
+            assert np.array_equal(read_back, value)
+            assert read_back.dtype == np.uint8
+    with pytest.raises(OutputError, match="is there already"):
+        write_vectors(str(tmp_path / "bits"), ["b", "a"], bits)

@@ -30,13 +30,15 @@ RUN = Run(
 )
 
 
-def member(path: str) -> Member:
-    return Member(path=path, sha256="0" * 64, sha1="1" * 40, width=640, height=480, bytes=1000)
+def member(path: str, similarity: float | None = None) -> Member:
+    return Member(path, "0" * 64, "1" * 40, 640, 480, 1000, similarity, removable=similarity is not None)
 
 
 def result() -> Result:
-    first = Group("a/1.jpg", "largest picture", (member("a/1.jpg"), member(ODD)), (Pair("a/1.jpg", ODD, 0.984375),))
-    second = Group("b/3.jpg", "oldest", (member("b/3.jpg"), member("b/4.jpg")), (Pair("b/3.jpg", "b/4.jpg", 1.0),))
+    first = Group(
+        "a/1.jpg", "largest picture", (member("a/1.jpg"), member(ODD, 0.984375)), (Pair("a/1.jpg", ODD, 0.984375),)
+    )
+    second = Group("b/3.jpg", "oldest", (member("b/3.jpg"), member("b/4.jpg", 1.0)), (Pair("b/3.jpg", "b/4.jpg", 1.0),))
     return Result(
         schema=1,
         method="phash",

@@ -47,8 +47,8 @@ def write_html(
     """Write the page group by group; memory holds one block of groups and a few numbers for each group.
 
     thumbnail: JPEG bytes of the image at a path, about 160 pixels on its long side; None leaves a blank.
-    about: facts of the run to show at the top, in this order. removable: paths that may go; by default the
-    members that are a direct pair of their group's keeper. Raises OutputError.
+    about: facts of the run to show at the top, in this order. removable: paths that may go, by default
+    the members that say so. Raises OutputError.
     """
     write_atomic(path, _page(result, thumbnail=thumbnail, title=title, about=about, removable=removable))
 
@@ -98,7 +98,7 @@ def _header(result: Result, *, title: str, about: Mapping[str, str]) -> Iterator
         (byte_size(summary.removable_bytes), "to win"),
     ]
     yield f'<header class="top">\n<h1>{_text(title)}</h1>\n<dl class="about">\n'
-    for name, value in {**about, "Method": method}.items():
+    for name, value in {**about, "Method": about.get("Method", method)}.items():
         yield f"<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>\n"
     yield '</dl>\n<dl class="figures">\n'
     for number, name in figures:
@@ -138,14 +138,13 @@ def _blocks(
 ) -> Iterator[bytes]:
     words, pictures = _Block("groups"), _Block("thumbnails")
     for number, group in enumerate(groups):
-        alike = similarity_to_keeper(group)
-        may_go = {m.path for m in group.members[1:] if (m.path in alike if removable is None else m.path in removable)}
+        may_go = {m.path for m in group.members if (m.removable if removable is None else m.path in removable)}
         index.count.append(len(group.members))
         index.least.append(round(min((pair.similarity for pair in group.pairs), default=1.0), 4))
         index.won.append(sum(m.bytes for m in group.members if m.path in may_go))
         places, images = _thumbnails(group.members, thumbnail)
         rows = [
-            _row(member, similarity=alike.get(member.path), may_go=member.path in may_go, place=place)
+            _row(member, may_go=member.path in may_go, place=place)
             for member, place in zip(group.members, places, strict=True)
         ]
         yield from words.add(number, _json([shown(group.reason), rows]))
@@ -154,29 +153,10 @@ def _blocks(
     yield from pictures.flush()
 
 
-def _row(member: Member, *, similarity: float | None, may_go: bool, place: int) -> list[object]:
+def _row(member: Member, *, may_go: bool, place: int) -> list[object]:
     name, size = shown(member.path), [member.width, member.height, member.bytes]
-    return [
-        name,
-        file_url(member.path),
-        *size,
-        None if similarity is None else round(similarity, 4),
-        int(may_go),
-        place,
-    ]
-
-
-def similarity_to_keeper(group: Group) -> dict[str, float]:
-    """Similarity of each member that is a direct pair of the keeper, by path; the keeper itself is not in it.
-
-    The pairs of a large set of equal fingerprints are listed with its first image only (see `result.Group`): an
-    image of similarity 1 to another is as near to the keeper as that other one.
-    """
-    keeper = group.keeper
-    direct = {p.b if p.a == keeper else p.a: p.similarity for p in group.pairs if keeper in (p.a, p.b)}
-    same = [(p.a, p.b) for p in group.pairs if p.similarity == 1.0 and keeper not in (p.a, p.b)]
-    through = {b: direct[a] for a, b in same if a in direct} | {a: direct[b] for a, b in same if b in direct}
-    return through | direct
+    similarity = None if member.similarity is None else round(member.similarity, 4)
+    return [name, file_url(member.path), *size, similarity, int(may_go), place]
 
 
 def _thumbnails(members: tuple[Member, ...], thumbnail: Thumbnail) -> tuple[list[int], list[str]]:

@@ -99,8 +99,9 @@ def _result_parts(result: Result) -> dict[str, object]:
 
 def _group(group: Group) -> dict[str, object]:
     whole = asdict(group)
-    for pair in whole["pairs"]:
-        pair["similarity"] = round(pair["similarity"], 4)
+    for part in (*whole["pairs"], *whole["members"]):
+        if part["similarity"] is not None:
+            part["similarity"] = round(part["similarity"], 4)
     return whole
 
 

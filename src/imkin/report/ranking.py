@@ -1,15 +1,19 @@
-"""`imkin rank --out`: for every image one JSON file with the others by falling similarity."""
+"""What `imkin rank` writes: for every image a JSON file of the others by falling similarity, and its fingerprint."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+
 from imkin.errors import OutputError
 from imkin.report.files import name_bytes, shown, write_atomic
+from imkin.types import Prints
 
 # File names of over 255 bytes are refused by most file systems; room is left for a suffix.
 _NAME_BYTES = 200
@@ -40,15 +44,48 @@ def display_names(paths: Sequence[str], roots: Sequence[str]) -> list[str]:
             tier[i] += 1
 
 
-def write_rankings(folder: str, names: Sequence[str], rows: Iterable[Sequence[tuple[int, float]]]) -> list[str]:
-    """Write `folder/NAME.json` for each image; returns the paths, in the order of names.
+def write_rankings(
+    folder: str,
+    names: Sequence[str],
+    rows: Iterable[Sequence[tuple[int, float]]],
+    *,
+    own: Sequence[int] | None = None,
+) -> list[str]:
+    """Write `folder/NAME.json` for each ranked image; returns the paths, in the order of rows.
 
-    names: of `display_names`. rows: for image 0, 1, … the places in names and similarities (0..1) of the others,
-    in any order; the image itself may be among them. Each file holds the image itself with 1.0, then the others by
-    falling similarity as written (four decimals), equal ones by name. folder is made if it is missing.
+    names: of `display_names`. rows: for each ranked image the places in names and the similarities (0..1) of the
+    others, in any order; the image itself may be among them. own: places of the ranked images, by default all.
+    Each file holds the image itself with 1.0, then the others by falling similarity as written (four decimals),
+    equal ones by name. folder is made if it is missing.
     Raises OutputError, before anything is written, if one of the files is there already.
     """
-    paths = [os.path.join(folder, name) for name in _file_names(names)]
+    own = range(len(names)) if own is None else own
+    paths = _targets(folder, names, own, suffix=".json")
+    order = sorted(range(len(names)), key=names.__getitem__)
+    quoted = [json.dumps(names[i]) for i in order]
+    place = dict(zip(order, range(len(names)), strict=True))
+    for i, path, row in zip(own, paths, rows, strict=True):
+        write_atomic(path, [_ranking(i, row, quoted=quoted, place=place)], sync=False)
+    return paths
+
+
+def write_vectors(folder: str, names: Sequence[str], prints: Prints) -> list[str]:
+    """Write each image's raw fingerprint, a row of `prints.values`, as `folder/NAME.npy`; returns the paths.
+
+    names: of `display_names`, one a row. Raises OutputError as `write_rankings` does.
+    """
+    paths = _targets(folder, names, range(len(names)), suffix=".npy")
+    for path, value in zip(paths, prints.values, strict=True):
+        stream = io.BytesIO()
+        np.save(stream, value, allow_pickle=False)
+        write_atomic(path, [stream.getvalue()], sync=False)
+    return paths
+
+
+def _targets(folder: str, names: Sequence[str], own: Sequence[int], *, suffix: str) -> list[str]:
+    """Paths of the files to write, none of which is there; makes the folder."""
+    files = _file_names(names)
+    paths = [os.path.join(folder, f"{files[i]}{suffix}") for i in own]
     try:
         os.makedirs(folder, exist_ok=True)
         present = {name.casefold() for name in os.listdir(folder)}
@@ -57,11 +94,6 @@ def write_rankings(folder: str, names: Sequence[str], rows: Iterable[Sequence[tu
     for path in paths:
         if os.path.basename(path).casefold() in present:
             raise OutputError(f"{shown(path)} is there already, and nothing is overwritten: name another folder")
-    order = sorted(range(len(names)), key=names.__getitem__)
-    quoted = [json.dumps(names[i]) for i in order]
-    place = dict(zip(order, range(len(names)), strict=True))
-    for i, row in zip(range(len(names)), rows, strict=True):
-        write_atomic(paths[i], [_ranking(i, row, quoted=quoted, place=place)], sync=False)
     return paths
 
 
@@ -88,7 +120,7 @@ def _tiers(path: str, roots: Sequence[str]) -> tuple[str, ...]:
 
 
 def _file_names(names: Sequence[str]) -> list[str]:
-    """A file name for each name: with _ for what file systems refuse, different also where case is not told apart."""
+    """File names without suffix: _ for what file systems refuse, and different also where case is not told apart."""
     taken: set[str] = set()
     result = []
     for name in names:
@@ -101,5 +133,5 @@ def _file_names(names: Sequence[str]) -> list[str]:
         while free.casefold() in taken:
             free, number = f"{safe}-{number}", number + 1
         taken.add(free.casefold())
-        result.append(f"{free}.json")
+        result.append(free)
     return result

@@ -96,7 +96,7 @@
     }
     const score = item.appendChild(make("p", "score"));
     if (first) score.append(make("span", "tag", "Keep"));
-    else if (similarity === null) score.append(make("small", "", "alike through others only, stays"));
+    else if (similarity === null) score.append(make("small", "", "not directly like the kept one, stays"));
     else score.append(alike(similarity), make("small", "", mayGo ? " to the kept one" : " to the kept one, stays"));
     item.append(make("p", "name", path.slice(cut)));
     const facts = item.appendChild(make("p", "facts", `${width} × ${height}, ${size(bytes)}`));
