@@ -96,8 +96,11 @@ def _cropped(pixels: Pixels) -> bytes:
 
 
 def _bordered(pixels: Pixels) -> bytes:
+    """As it comes back from a print: smaller, with a white edge."""
     edge = pixels.shape[0] // 80
-    return encode_jpeg(np.pad(pixels, ((edge, edge), (edge, edge), (0, 0)), constant_values=255), quality=85)
+    framed = np.pad(pixels, ((edge, edge), (edge, edge), (0, 0)), constant_values=255)
+    height, width = framed.shape[:2]
+    return encode_jpeg(draw.resize(framed, width=width * 3 // 4, height=height * 3 // 4), quality=85)
 
 
 def _mirrored(pixels: Pixels) -> bytes:
