@@ -3,6 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# These machines are shared: a slow example says nothing about the code.
+settings.register_profile("imkin", deadline=None)
+settings.load_profile("imkin")
 
 
 @pytest.fixture(scope="session")

@@ -1,3 +1,92 @@
-"""imkin finds the kin of your images: exact copies, edited copies and look-alikes."""
+"""imkin finds the kin of your images: exact copies, edited copies and look-alikes.
+
+    >>> import imkin
+    >>> result = imkin.group(["photos"], by="phash", threshold=0.9)
+    >>> result.groups[0].keeper
+    'photos/a.jpg'
+
+The names below are the whole interface; each is loaded on first use, so that importing imkin costs nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from imkin.api import compare, fingerprint, group, pairs, rank
+    from imkin.comparison import Comparison
+    from imkin.errors import ImkinError
+    from imkin.image import Limits
+    from imkin.library import Library, Sample, Scope, default_catalogue
+    from imkin.metric import similarity
+    from imkin.prints import names as methods
+    from imkin.result import Group, Member, Pair, Result
+    from imkin.sources import Filter
+    from imkin.types import Failure, File, Prints, Spec
+
+_HOMES = {
+    "Comparison": "imkin.comparison",
+    "Failure": "imkin.types",
+    "File": "imkin.types",
+    "Filter": "imkin.sources",
+    "Group": "imkin.result",
+    "ImkinError": "imkin.errors",
+    "Library": "imkin.library",
+    "Limits": "imkin.image",
+    "Member": "imkin.result",
+    "Pair": "imkin.result",
+    "Prints": "imkin.types",
+    "Result": "imkin.result",
+    "Sample": "imkin.library",
+    "Scope": "imkin.library",
+    "Spec": "imkin.types",
+    "compare": "imkin.api",
+    "default_catalogue": "imkin.library",
+    "fingerprint": "imkin.api",
+    "group": "imkin.api",
+    "methods": "imkin.prints:names",
+    "pairs": "imkin.api",
+    "rank": "imkin.api",
+    "similarity": "imkin.metric",
+}
+
+__all__ = [
+    "Comparison",
+    "Failure",
+    "File",
+    "Filter",
+    "Group",
+    "ImkinError",
+    "Library",
+    "Limits",
+    "Member",
+    "Pair",
+    "Prints",
+    "Result",
+    "Sample",
+    "Scope",
+    "Spec",
+    "compare",
+    "default_catalogue",
+    "fingerprint",
+    "group",
+    "methods",
+    "pairs",
+    "rank",
+    "similarity",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'imkin' has no attribute '{name}'")
+    module, _, attribute = _HOMES[name].partition(":")
+    value = getattr(importlib.import_module(module), attribute or name)
+    # Kept, so that the next use costs nothing.
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

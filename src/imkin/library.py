@@ -15,17 +15,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from imkin import group as grouping_
+from imkin import grouping as grouping_
 from imkin import image, join, prints
 from imkin.catalogue import Database
 from imkin.engine import local
 from imkin.errors import UsageError
-from imkin.group import Grouping, Kin, Similarities
+from imkin.grouping import Grouping, Kin, Similarities
 from imkin.policy import DEFAULT_RULES, Rule, choose, parse_rules
 from imkin.result import SCHEMA, Group, Member, Pair, Ranking, Result, Summary
 from imkin.scan import Progress, Scan, Stop, scan
 from imkin.sources import Filter, Item, folder
-from imkin.types import QUALITY_FLOOR, Failure, File, Fingerprinter, Pairs, Pixels, Prints, Spec
+from imkin.types import QUALITY_FLOOR, Failure, File, Fingerprinter, Pairs, Pixels, Prints
 
 # Rows of a ranking that are compared at once with all images: 64 × 1,000,000 similarities are 256 MB.
 RANK_ROWS = 64
@@ -67,8 +67,8 @@ class Library:
         catalogue: str | None = None,
         *,
         jobs: int | None = None,
-        limits: image.Limits = image.Limits(),  # noqa: B008 - frozen
-        wanted: Filter = Filter(),  # noqa: B008 - frozen
+        limits: image.Limits = image.Limits(),
+        wanted: Filter = Filter(),
     ) -> None:
         if jobs is not None and jobs < 1:
             raise UsageError(f"jobs must be at least 1, not {jobs}")
@@ -170,7 +170,7 @@ class Library:
         return grouping_.find_kin(same[content], near, _labels(scanned.root, scope))
 
     def pairs(self, scanned: Scan, kin: Kin) -> Iterator[Pair]:
-        """The pairs of files, by the order of the files. Sets of equals are compact (see `group.expand`)."""
+        """The pairs of files, by the order of the files. Sets of equals are compact (see `grouping.expand`)."""
         return _named(grouping_.expand(kin), scanned.files)
 
     def group(
@@ -219,6 +219,20 @@ class Library:
             return None
         return None if isinstance(decoded, Failure) else decoded.pixels
 
+    def positions(self, scanned: Scan, paths: Sequence[str]) -> list[int]:
+        """Where the files at or below paths stand in a scan. UsageError for a path with none."""
+        real = [os.path.realpath(file.path) for file in scanned.files]
+        place = {path: at for at, path in reversed(list(enumerate(real)))}
+        failed = {os.path.realpath(failure.path): failure.reason for failure in scanned.failures}
+        found: list[int] = []
+        for path in paths:
+            own = os.path.realpath(path)
+            below = [place[own]] if own in place else [at for at, p in enumerate(real) if p.startswith(own + os.sep)]
+            if not below:
+                raise UsageError(f"no fingerprint of {path}: {failed.get(own, 'no image there')}")
+            found += below
+        return found
+
     def rank(self, scanned: Scan, *, query: Sequence[int] | None = None, top: int | None = None) -> Iterator[Ranking]:
         """For each file (or those of `query`, by position) all files by falling similarity, itself first.
 
@@ -236,8 +250,12 @@ class Library:
                 yield Ranking(at, tuple((int(i), min(1.0, float(row[i]))) for i in order))
 
 
-def threshold_of(spec: Spec, *, threshold: float | None = None, max_bits: int | None = None) -> float:
-    """The similarity to use: the one given, the one that means `max_bits` different bits, or the method's default."""
+def threshold_of(by: str, *, turns: bool = False, threshold: float | None = None, max_bits: int | None = None) -> float:
+    """The similarity to use: the one given, the one that means `max_bits` different bits, or the method's default.
+
+    Raises UsageError for an unknown method, a threshold outside 0..1, and bits that the method does not have.
+    """
+    spec = prints.spec(by, turns=turns)
     if max_bits is None:
         chosen = spec.default_threshold if threshold is None else threshold
         _check_threshold(chosen)

@@ -72,7 +72,7 @@ def group(
 
     Writes a report to --out (default imkin-out/<time>; with --json only where --out says). Changes no image.
     """
-    from imkin.group import grouping_of
+    from imkin.grouping import grouping_of
     from imkin.policy import DEFAULT_RULES, parse_rules
     from imkin.report import folder as report_folder
     from imkin.report.json import result_json
@@ -153,11 +153,10 @@ class Job:
         sample: float = 1.0,
         seed: int = 0,
     ) -> None:
-        from imkin import prints
         from imkin.library import Sample, Scope, threshold_of
 
         self.paths, self.by, self.turns = paths, by, turns
-        self.threshold = threshold_of(prints.spec(by, turns=turns), threshold=threshold, max_bits=max_bits)
+        self.threshold = threshold_of(by, turns=turns, threshold=threshold, max_bits=max_bits)
         self.scope = Scope(across=across, reference=tuple(reference or ()))
         self.sample = Sample(sample, seed)
 

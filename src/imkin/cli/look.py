@@ -57,7 +57,7 @@ def rank(
     shown = SHOWN_KIN if top is None and not (out or as_json) else top
     with logged(setup), setup.library() as library:
         scanned = job.scan(library, setup)
-        rows = _queries(scanned, query)
+        rows = library.positions(scanned, query) if query else None
         names = display_names([file.path for file in scanned.files], paths)
         rankings = library.rank(scanned, query=rows, top=shown)
         if vectors is not None:
@@ -71,28 +71,6 @@ def rank(
                 write(_line(scanned, ranking.kin, as_json=as_json))
     report_failures(scanned.failures, setup=setup)
     finish(setup, failures=len(scanned.failures))
-
-
-def _queries(scanned: Scan, query: list[str] | None) -> list[int] | None:
-    """Positions of the query images. UsageError for one that gave no fingerprint."""
-    from imkin.errors import UsageError
-
-    if not query:
-        return None
-    place = {os.path.realpath(file.path): at for at, file in enumerate(scanned.files)}
-    failed = {os.path.realpath(failure.path): failure.reason for failure in scanned.failures}
-    rows = []
-    for path in query:
-        real = os.path.realpath(path)
-        if real in place:
-            rows.append(place[real])
-        elif real in failed:
-            raise UsageError(f"the query {path} cannot be read: {failed[real]}")
-        else:
-            rows += [
-                at for at, file in enumerate(scanned.files) if os.path.realpath(file.path).startswith(real + os.sep)
-            ]
-    return rows
 
 
 def _line(scanned: Scan, kin: tuple[tuple[int, float], ...], *, as_json: bool) -> str:
@@ -116,7 +94,7 @@ def compare(
     from dataclasses import asdict
 
     from imkin import image
-    from imkin.compare import compare as compare_images
+    from imkin.comparison import compare as compare_images
     from imkin.report.collage import difference
     from imkin.report.files import write_atomic
 

@@ -12,7 +12,7 @@ from imkin.errors import OutputError
 from imkin.report.collage import collage, sample_pairs
 from imkin.report.csv import write_csv
 from imkin.report.files import write_atomic
-from imkin.report.html import byte_size, write_html
+from imkin.report.html import write_html
 from imkin.report.json import Run, write_json
 from imkin.result import Pair, Result
 from imkin.types import Pixels
@@ -79,9 +79,7 @@ def write_report(
         title="imkin report",
         about={
             "Folders": ", ".join(run.folder_list),
-            "Method": f"{result.method}, similarity at least {result.threshold:.4g}, {result.grouping} groups",
             "Made": run.timestamp.strftime("%Y-%m-%d %H:%M"),
-            "May be removed": f"{len(removable):,} files, {byte_size(result.summary.removable_bytes)}",
         },
         removable=set(removable),
     )

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imkin.group import COMPACT_ABOVE, Kin, Similarities, expand, find_kin, group
+from imkin.grouping import COMPACT_ABOVE, Kin, Similarities, expand, find_kin, group
 from imkin.types import Pairs
 
 

@@ -1,0 +1,5 @@
+"""`python -m imkin` is `imkin`."""
+
+from imkin.cli import main
+
+main()

@@ -1,0 +1,153 @@
+"""The functions of `import imkin`: one call each, over a `Library` that lives as long as the call."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+
+from imkin.comparison import Comparison
+from imkin.comparison import compare as _compare
+from imkin.grouping import Kin, grouping_of
+from imkin.image import Limits
+from imkin.library import Library, Sample, Scope, threshold_of
+from imkin.policy import DEFAULT_RULES, parse_rules
+from imkin.result import Pair, Result
+from imkin.scan import Progress, Scan
+from imkin.sources import Filter
+from imkin.types import Prints
+
+Path = str | os.PathLike[str]
+
+
+def group(
+    paths: Path | Iterable[Path],
+    by: str = "phash",
+    *,
+    threshold: float | None = None,
+    max_bits: int | None = None,
+    grouping: str = "transitive",
+    turns: bool = False,
+    scope: Scope = Scope(),
+    sample: Sample = Sample(),
+    keep: str = DEFAULT_RULES,
+    wanted: Filter = Filter(),
+    limits: Limits = Limits(),
+    catalogue: Path | None = None,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """Find groups of similar images under folders and files, and suggest which one of each to keep.
+
+    by: a method (`imkin.methods()`). threshold: least similarity of a pair, 0..1; or max_bits: the most bits of a
+    hash that may differ; default the method's own threshold. grouping: transitive, star or clique.
+    turns: also find turned and mirrored copies. keep: keep rules. catalogue: a file that remembers fingerprints
+    (`imkin.default_catalogue()` is the command line's); None: nothing is remembered.
+    Raises ImkinError for what cannot be: a path that is not there, an unknown method, a threshold outside 0..1.
+    A file that cannot be read is in `Result.failures`.
+    """
+    rules, how = parse_rules(keep), grouping_of(grouping)
+    with _library(catalogue, jobs=jobs, limits=limits, wanted=wanted) as library:
+        scanned, kin, limit = _find(library, paths, by, threshold, max_bits, turns, scope, sample, progress)
+        return library.group(scanned, kin, threshold=limit, grouping=how, scope=scope, rules=rules)
+
+
+def pairs(
+    paths: Path | Iterable[Path],
+    by: str = "phash",
+    *,
+    threshold: float | None = None,
+    max_bits: int | None = None,
+    turns: bool = False,
+    scope: Scope = Scope(),
+    sample: Sample = Sample(),
+    wanted: Filter = Filter(),
+    limits: Limits = Limits(),
+    catalogue: Path | None = None,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> list[Pair]:
+    """The pairs of similar images, in the order of the files; parameters as in `group`.
+
+    Of a set of over 64 images with one and the same fingerprint, only the pairs of its first image are listed.
+    """
+    with _library(catalogue, jobs=jobs, limits=limits, wanted=wanted) as library:
+        scanned, kin, _ = _find(library, paths, by, threshold, max_bits, turns, scope, sample, progress)
+        return list(library.pairs(scanned, kin))
+
+
+def rank(
+    paths: Path | Iterable[Path],
+    by: str = "phash",
+    *,
+    query: Sequence[Path] = (),
+    top: int | None = None,
+    turns: bool = False,
+    wanted: Filter = Filter(),
+    limits: Limits = Limits(),
+    catalogue: Path | None = None,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> dict[str, list[tuple[str, float]]]:
+    """For each image, or each of `query`, all images by falling similarity: {path: [(path, similarity), …]}.
+
+    The image itself comes first, with 1.0. top: so many others at most.
+    """
+    queries = _paths(query)
+    with _library(catalogue, jobs=jobs, limits=limits, wanted=wanted) as library:
+        scanned = library.scan([*queries, *_paths(paths)], by, turns=turns, progress=progress)
+        names = [file.path for file in scanned.files]
+        rows = library.positions(scanned, queries) if queries else None
+        return {
+            names[ranking.at]: [(names[at], similarity) for at, similarity in ranking.kin]
+            for ranking in library.rank(scanned, query=rows, top=top)
+        }
+
+
+def compare(a: Path, b: Path, *, limits: Limits = Limits()) -> Comparison:
+    """Similarity of two images by every method. Raises ImkinError where one of them cannot be read."""
+    with Library(limits=limits) as library:
+        return _compare(library, os.fspath(a), os.fspath(b))
+
+
+def fingerprint(
+    paths: Path | Iterable[Path],
+    by: str = "phash",
+    *,
+    turns: bool = False,
+    limits: Limits = Limits(),
+    catalogue: Path | None = None,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> Prints:
+    """Fingerprints of images in the order given; a folder stands for the images below it.
+
+    A file that cannot be read has no row and is listed in `.failures`; `.paths` names the rows.
+    """
+    with _library(catalogue, jobs=jobs, limits=limits, wanted=Filter()) as library:
+        return library.fingerprint(_paths(paths), by, turns=turns, progress=progress).prints
+
+
+def _library(catalogue: Path | None, *, jobs: int | None, limits: Limits, wanted: Filter) -> Library:
+    return Library(None if catalogue is None else os.fspath(catalogue), jobs=jobs, limits=limits, wanted=wanted)
+
+
+def _find(
+    library: Library,
+    paths: Path | Iterable[Path],
+    by: str,
+    threshold: float | None,
+    max_bits: int | None,
+    turns: bool,  # noqa: FBT001 - private
+    scope: Scope,
+    sample: Sample,
+    progress: Progress | None,
+) -> tuple[Scan, Kin, float]:
+    limit = threshold_of(by, turns=turns, threshold=threshold, max_bits=max_bits)
+    scanned = library.scan(_paths(paths), by, turns=turns, scope=scope, sample=sample, progress=progress)
+    return scanned, library.kin(scanned, limit, scope=scope), limit
+
+
+def _paths(paths: Path | Iterable[Path]) -> list[str]:
+    if isinstance(paths, str | os.PathLike):
+        return [os.fspath(paths)]
+    return [os.fspath(path) for path in paths]
