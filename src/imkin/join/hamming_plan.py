@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, pairwise
 from math import comb
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,8 @@ PAIR_NS = 2.2
 ROW_NS = 45.0
 TABLE_NS = 400_000.0
 MOST_TABLES = 1500
+# A key and the index of its code are sorted as one uint64; more bits than this are folded into so many.
+KEY_BITS = 32
 SAMPLE = 4096
 # Of the pairs of a sample, how many may pass the first words' test before another word is added to it.
 PASS_FRACTION = 0.01
@@ -71,26 +74,30 @@ class Table:
         return sum(hi - lo for lo, hi in self.kept)
 
     def owned(self, xor: Words) -> NDArray[np.intp]:
-        """Which columns of xor (w, m), differences of codes within the radius, this table emits.
+        """Which columns of xor (w, m), differences in one bucket within the radius, this table emits.
 
         The owner of a pair is the first block that keeps to its allowance, and in it the table that leaves out
         the parts that differ and, to make up the number, the first of those that do not.
         """
         index = np.arange(xor.shape[1])
-
-        def narrow(keep: NDArray[np.bool_]) -> None:
-            nonlocal xor, index
-            if not keep.all():
-                xor, index = xor[:, keep], index[keep]
-
-        for block in self.earlier:
-            narrow(count_bits(xor, (block.lo, block.hi)) > block.errors)
-        narrow(count_bits(xor, (self.block.lo, self.block.hi)) <= self.block.errors)
-        for part in self.differ:
-            narrow(count_bits(xor, part) > 0)
-        for part in self.kept:
-            narrow(count_bits(xor, part) == 0)
+        for bits, least, most in self.limits:
+            count = count_bits(xor, bits)
+            kept = np.flatnonzero(count >= least if least else count <= most)
+            if len(kept) < len(index):
+                xor, index = xor.take(kept, axis=1), index[kept]
         return index
+
+    @cached_property
+    def limits(self) -> list[tuple[Bits, int, int]]:
+        """Of which bits how many must differ, at least and at most, in a pair that the table owns."""
+        block, many = self.block, 1 << 16
+        return [
+            *(((b.lo, b.hi), b.errors + 1, many) for b in self.earlier),
+            *((part, 1, many) for part in self.differ),
+            ((block.lo, block.hi), 0, block.errors),
+            # Only folded keys can be equal where the bits are not.
+            *((part, 0, 0) for part in self.kept if self.key_bits > KEY_BITS),
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,15 +144,14 @@ def merged(ranges: list[Bits]) -> tuple[Bits, ...]:
     return tuple(out)
 
 
-def count_bits(words: Words, bits: Bits) -> NDArray[np.uint16]:
+def count_bits(words: Words, bits: Bits) -> NDArray[np.unsignedinteger[Any]]:
     """(n,) number of ones among the given bits of words (w, n)."""
     lo, hi = bits
-    total = np.zeros(words.shape[1], np.uint16)
+    counts: list[NDArray[np.unsignedinteger[Any]]] = []
     for word in range(lo // 64, (hi - 1) // 64 + 1):
         first, last = max(lo - 64 * word, 0), min(hi - 64 * word, 64)
-        mask = np.uint64((1 << last) - (1 << first))
-        total += np.bitwise_count(words[word] & mask)
-    return total
+        counts.append(np.bitwise_count(words[word] & np.uint64((1 << last) - (1 << first))))
+    return counts[0] if len(counts) == 1 else np.stack(counts).sum(axis=0, dtype=np.uint16)
 
 
 def take_bits(words: Words, bits: Bits) -> Words:
