@@ -1,0 +1,1 @@
+"""Training of the built-in network, and of one's own. The only importer of torch (the extra `train`)."""
