@@ -92,7 +92,7 @@ def test_every_member_stands_in_the_page_with_its_facts_and_its_picture(tmp_path
         [
             "largest picture",
             [
-                ["/p/a.jpg", "file:///p/a.jpg", 640, 480, 1000, None, 0, 0],
+                ["/p/a.jpg", "file:///p/a.jpg", 640, 480, 1000, None, 2, 0],
                 ["/p/b.jpg", "file:///p/b.jpg", 640, 480, 1000, 0.9688, 1, 1],
                 ["/p/none.jpg", "file:///p/none.jpg", 640, 480, 1000, 0.9688, 1, -1],
             ],
@@ -140,7 +140,7 @@ def test_equal_files_share_one_picture_and_a_huge_group_stays_small(tmp_path: Pa
     many = group_of(*(f"/p/{i}.jpg" for i in range(200)))
     page = write(tmp_path, result_of(twins, many))
     assert [len(pictures) for pictures in page.pictures()] == [1, THUMBNAILS_PER_GROUP]
-    assert [row[7] for row in page.groups()[0][1]] == [0, 0]
+    assert [row[6:] for row in page.groups()[0][1]] == [[2, 0], [2, 0]]
     assert [row[7] for row in page.groups()[1][1]] == [*range(THUMBNAILS_PER_GROUP), *[-1] * 140]
 
 
@@ -153,7 +153,7 @@ def test_only_files_that_may_go_count_as_space_to_win(tmp_path: Path) -> None:
     )
     page = write(tmp_path, result_of(chain))
     assert next(page.data(key="index")) == [[3], [0.92], [30]]
-    assert [row[5:7] for row in page.groups()[0][1]] == [[None, 0], [0.95, 1], [None, 0]]
+    assert [row[5:7] for row in page.groups()[0][1]] == [[None, 2], [0.95, 1], [None, 0]]
     page = write(tmp_path, result_of(chain), removable=set())
     assert next(page.data(key="index")) == [[3], [0.92], [0]]
 

@@ -143,8 +143,9 @@ def _blocks(
         index.least.append(round(min((pair.similarity for pair in group.pairs), default=1.0), 4))
         index.won.append(sum(m.bytes for m in group.members if m.path in may_go))
         places, images = _thumbnails(group.members, thumbnail)
+        content = group.members[0].sha256
         rows = [
-            _row(member, may_go=member.path in may_go, place=place)
+            _row(member, flags=(member.path in may_go) + 2 * (member.sha256 == content), place=place)
             for member, place in zip(group.members, places, strict=True)
         ]
         yield from words.add(number, _json([shown(group.reason), rows]))
@@ -153,10 +154,11 @@ def _blocks(
     yield from pictures.flush()
 
 
-def _row(member: Member, *, may_go: bool, place: int) -> list[object]:
+def _row(member: Member, *, flags: int, place: int) -> list[object]:
+    """flags: 1 the member may go, 2 its bytes are those of the keeper."""
     name, size = shown(member.path), [member.width, member.height, member.bytes]
     similarity = None if member.similarity is None else round(member.similarity, 4)
-    return [name, file_url(member.path), *size, similarity, int(may_go), place]
+    return [name, file_url(member.path), *size, similarity, flags, place]
 
 
 def _thumbnails(members: tuple[Member, ...], thumbnail: Thumbnail) -> tuple[list[int], list[str]]:

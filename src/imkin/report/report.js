@@ -83,7 +83,7 @@
   // ---- one group
   const SHOWN = 24;
   const opened = new Map();
-  function member([path, url, width, height, bytes, similarity, mayGo, place], first, images) {
+  function member([path, url, width, height, bytes, similarity, flags, place], first, images) {
     const item = make("li", first ? "keeper" : "");
     const cut = Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\")) + 1;
     const link = item.appendChild(make("a", "frame"));
@@ -97,7 +97,11 @@
     const score = item.appendChild(make("p", "score"));
     if (first) score.append(make("span", "tag", "Keep"));
     else if (similarity === null) score.append(make("small", "", "not directly like the kept one, stays"));
-    else score.append(alike(similarity), make("small", "", mayGo ? " to the kept one" : " to the kept one, stays"));
+    else {
+      const rest = flags & 1 ? "" : ", stays";
+      if (flags & 2) score.append("identical file", make("small", "", rest));
+      else score.append(alike(similarity), make("small", "", ` to the kept one${rest}`));
+    }
     item.append(make("p", "name", path.slice(cut)));
     const facts = item.appendChild(make("p", "facts", `${width} × ${height}, ${size(bytes)}`));
     facts.title = `${number.format(bytes)} bytes`;
