@@ -41,15 +41,12 @@ class Method:
 
 BUILT_IN = (
     Method("exact", "imkin.prints.exact:fingerprinter", "same bytes, by sha256"),
-    Method(
-        "ahash", "imkin.prints.mean:fingerprinter", "64 bits: brighter than the mean; equal to imagehash", turns=True
-    ),
-    Method(
-        "dhash", "imkin.prints.gradient:fingerprinter", "64 bits: brighter to the right; equal to imagehash", turns=True
-    ),
-    Method("phash", "imkin.prints.dct:fingerprinter", "64 bits: low frequencies; equal to imagehash", turns=True),
-    Method("pdq", "imkin.prints.pdq:fingerprinter", "256 bits: Meta's PDQ, with its quality", turns=True),
-    Method("vote", "imkin.prints.vote:fingerprinter", "at least 2 of ahash, phash and dhash agree", turns=True),
+    Method("ahash", "imkin.prints.mean:fingerprinter", "64 bits: brighter than the mean, as imagehash", turns=True),
+    Method("dhash", "imkin.prints.gradient:fingerprinter", "64 bits: brighter to the right, as imagehash", turns=True),
+    Method("phash", "imkin.prints.dct:fingerprinter", "64 bits: low frequencies, as imagehash", turns=True),
+    Method("pdq", "imkin.prints.pdq:fingerprinter", "256 bits: low frequencies, as Meta's PDQ", turns=True),
+    Method("vote", "imkin.prints.vote:fingerprinter", "two of ahash, phash and dhash at least", turns=True),
+    Method("ssim", "imkin.prints.ssim:fingerprinter", "mean structural similarity of the gray pictures"),
 )
 
 
@@ -93,8 +90,9 @@ def fingerprinter(name: str, *, turns: bool = False) -> Fingerprinter:
 
 def turn_parts(prints: Prints) -> NDArray[np.uint8]:
     """View (n, 8, nbytes) of values made with `turns`, the upright one first; (n, 1, nbytes) of values without."""
-    turns = prints.spec.params.get("turns", 1)
-    return cast(NDArray[np.uint8], prints.values).reshape(len(prints), cast(int, turns), -1)
+    turns = cast(int, prints.spec.params.get("turns", 1))
+    values = cast(NDArray[np.uint8], prints.values)
+    return values.reshape(len(values), turns, values.shape[1] // turns)
 
 
 def turn(picture: NDArray[np.generic], t: int) -> NDArray[np.generic]:
