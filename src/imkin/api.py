@@ -47,7 +47,9 @@ def group(
     """
     rules, how = parse_rules(keep), grouping_of(grouping)
     with _library(catalogue, jobs=jobs, limits=limits, wanted=wanted) as library:
-        scanned, kin, limit = _find(library, paths, by, threshold, max_bits, turns, scope, sample, progress)
+        scanned, kin, limit = _find(
+            library, paths, by, threshold, max_bits, turns, scope, sample, progress, connect_only=how == "transitive"
+        )
         return library.group(scanned, kin, threshold=limit, grouping=how, scope=scope, rules=rules)
 
 
@@ -124,7 +126,7 @@ def fingerprint(
     A file that cannot be read has no row and is listed in `.failures`; `.paths` names the rows.
     """
     with _library(catalogue, jobs=jobs, limits=limits, wanted=Filter()) as library:
-        return library.fingerprint(_paths(paths), by, turns=turns, progress=progress).prints
+        return library.prints(library.fingerprint(_paths(paths), by, turns=turns, progress=progress))
 
 
 def _library(catalogue: Path | None, *, jobs: int | None, limits: Limits, wanted: Filter) -> Library:
@@ -141,10 +143,12 @@ def _find(
     scope: Scope,
     sample: Sample,
     progress: Progress | None,
+    *,
+    connect_only: bool = False,
 ) -> tuple[Scan, Kin, float]:
     limit = threshold_of(by, turns=turns, threshold=threshold, max_bits=max_bits)
     scanned = library.scan(_paths(paths), by, turns=turns, scope=scope, sample=sample, progress=progress)
-    return scanned, library.kin(scanned, limit, scope=scope), limit
+    return scanned, library.kin(scanned, limit, scope=scope, connect_only=connect_only), limit
 
 
 def _paths(paths: Path | Iterable[Path]) -> list[str]:

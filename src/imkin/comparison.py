@@ -50,7 +50,8 @@ def compare(library: Library, a: str, b: str) -> Comparison:
             raise UsageError(f"cannot compare {failure.path}: {failure.reason}")
         if len(scanned.files) != 2:
             raise UsageError(f"compare takes two image files, not {a} and {b}")
-        similar = metric.similarity(scanned.prints, scanned.prints)[0, 1]
+        made = library.prints(scanned)
+        similar = metric.similarity(made, made)[0, 1]
         found.append(MethodSimilarity(name, float(similar), scanned.prints.spec.default_threshold))
         if name != "exact":
             sides = tuple(Side(f.path, f.format, f.width, f.height, f.size, f.sha256) for f in scanned.files)

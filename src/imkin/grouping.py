@@ -7,7 +7,7 @@ or with a reference), the images of one node have one label too, and they are no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -224,10 +224,16 @@ def _cliques(nodes: int, kin: Kin) -> Indices:
 
 
 class Similarities:
-    """The direct similarity of two images, looked up among the pairs of their nodes."""
+    """The direct similarity of two images: looked up among the pairs of their nodes, or measured.
 
-    def __init__(self, kin: Kin) -> None:
+    score: measures two images where `kin` holds only so many pairs as connect them (see `join.ssim`); its answer
+    counts from `threshold` on. None: the pairs are complete.
+    """
+
+    def __init__(self, kin: Kin, *, score: Callable[[int, int], float] | None = None, threshold: float = 0.0) -> None:
         self._kin = kin
+        self._score = score
+        self._threshold = threshold
         self._nodes = kin.count
         self._keys = kin.pairs.left * self._nodes + kin.pairs.right
 
@@ -240,4 +246,7 @@ class Similarities:
         at = int(np.searchsorted(self._keys, key))
         if at < len(self._keys) and self._keys[at] == key:
             return float(self._kin.pairs.similarity[at])
-        return None
+        if self._score is None or (self._kin.label is not None and self._kin.label[a] == self._kin.label[b]):
+            return None
+        measured = self._score(a, b)
+        return measured if measured >= self._threshold else None

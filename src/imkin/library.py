@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,7 @@ from imkin.catalogue import Database
 from imkin.engine import local
 from imkin.errors import UsageError
 from imkin.grouping import Grouping, Kin, Similarities
+from imkin.join.ssim_store import GrayStore
 from imkin.policy import DEFAULT_RULES, Rule, choose, parse_rules
 from imkin.result import SCHEMA, Group, Member, Pair, Ranking, Result, Summary
 from imkin.scan import Progress, Scan, Stop, scan
@@ -76,9 +77,12 @@ class Library:
         self._jobs = jobs
         self._limits = limits
         self._wanted = wanted
+        self._open: list[GrayStore] = []
 
     def close(self) -> None:
-        """Give the catalogue back."""
+        """Give the catalogue back, and the temporary files of pictures being compared."""
+        for grays in self._open:
+            grays.close()
         self._database.close()
 
     def __enter__(self) -> Library:
@@ -100,7 +104,7 @@ class Library:
     ) -> Scan:
         """Find and fingerprint the images under folders and files.
 
-        Raises MissingPathError for a path that is not there, UsageError for an unknown method.
+        Raises MissingPathError for a path that is not there, UsageError for an unknown method, or no images at all.
         """
         fingerprinter = prints.fingerprinter(by, turns=turns)
         if scope.across and len(paths) < 2:
@@ -116,6 +120,8 @@ class Library:
                 if progress and len(items) % 1000 == 0:
                     progress("listing", len(items), 0)
         found = len(items)
+        if not items and not failures:
+            raise UsageError(f"no images in {', '.join(paths) or 'no paths'}")
         return self._scan(
             _sampled(items, sample, spared=len(scope.reference)), fingerprinter, found, failures, progress, stop
         )
@@ -140,6 +146,10 @@ class Library:
         progress: Progress | None,
         stop: Stop | None,
     ) -> Scan:
+        grays = None
+        if fingerprinter.spec.kind == "gray image":
+            grays = GrayStore()
+            self._open.append(grays)
         return scan(
             items,
             fingerprinter,
@@ -147,21 +157,31 @@ class Library:
             limits=self._limits,
             engine=local.threads(self._jobs),
             found=found,
+            grays=grays,
             failures=failures,
             progress=progress,
             stop=stop,
         )
 
-    def kin(self, scanned: Scan, threshold: float, *, scope: Scope = Scope()) -> Kin:
+    def kin(self, scanned: Scan, threshold: float, *, scope: Scope = Scope(), connect_only: bool = False) -> Kin:
         """Which files of a scan are alike: equal bytes always, and all pairs with similarity ≥ threshold.
 
-        Files below the quality floor are compared by their bytes alone.
+        Files below the quality floor are compared by their bytes alone. connect_only: where a pair is dear (ssim),
+        only so many pairs that the same files are connected, which is all that transitive groups need.
         """
         _check_threshold(threshold)
         sha256 = np.frombuffer(bytes.fromhex("".join(file.sha256 for file in scanned.files)), np.uint8).reshape(-1, 32)
         first, content = join.distinct(sha256)
         good = np.flatnonzero(scanned.prints.quality[first] >= QUALITY_FLOOR)
-        same_good, near = join.near(_subset(scanned.prints, first[good]), threshold, jobs=self._jobs)
+        chosen = _subset(scanned.prints, first[good])
+        if scanned.grays is None:
+            same_good, near = join.near(chosen, threshold, jobs=self._jobs)
+        else:
+            # Across labels every pair counts: which pairs connect is not known before the labels are applied.
+            few = connect_only and not scope.across and not scope.reference
+            same_good, near = join.near_grays(
+                scanned.grays, _gray_indices(chosen), threshold, jobs=self._jobs, connect_only=few
+            )
         same = np.empty(len(first), np.int64)
         same[good] = same_good
         classes = int(same_good.max()) + 1 if len(good) else 0
@@ -185,7 +205,8 @@ class Library:
     ) -> Result:
         """Groups of files with a suggested keeper each. rules: keep rules, default `DEFAULT_RULES`."""
         pairs = grouping_.expand(kin)
-        similarity, rules = Similarities(kin), rules or parse_rules(DEFAULT_RULES)
+        similarity = Similarities(kin, score=_scorer(scanned), threshold=threshold)
+        rules = rules or parse_rules(DEFAULT_RULES)
         groups = [
             _group(members, inside, scanned, similarity, rules, scope)
             for members, inside in _with_pairs(grouping_.group(kin, grouping), pairs, len(scanned.files))
@@ -219,6 +240,16 @@ class Library:
             return None
         return None if isinstance(decoded, Failure) else decoded.pixels
 
+    def prints(self, scanned: Scan) -> Prints:
+        """The fingerprints of a scan, gray images in memory."""
+        if scanned.grays is None:
+            return scanned.prints
+        values = np.empty(len(scanned.files), object)
+        for at, picture in enumerate(scanned.grays.load(_gray_indices(scanned.prints).tolist())):
+            values[at] = picture
+        whole = scanned.prints
+        return Prints(whole.spec, values, whole.quality, whole.paths, whole.failures)
+
     def positions(self, scanned: Scan, paths: Sequence[str]) -> list[int]:
         """Where the files at or below paths stand in a scan. UsageError for a path with none."""
         real = [os.path.realpath(file.path) for file in scanned.files]
@@ -241,9 +272,14 @@ class Library:
         from imkin import metric
 
         rows = range(len(scanned.files)) if query is None else query
+        indices = _gray_indices(scanned.prints) if scanned.grays is not None else np.empty(0, np.int64)
         for start in range(0, len(rows), RANK_ROWS):
             chunk = np.array(rows[start : start + RANK_ROWS], np.int64)
-            similar = metric.similarity(_subset(scanned.prints, chunk), scanned.prints)
+            similar = (
+                metric.similarity(_subset(scanned.prints, chunk), scanned.prints)
+                if scanned.grays is None
+                else join.gray_similarities(scanned.grays, indices[chunk], indices, jobs=self._jobs)
+            )
             similar[np.arange(len(chunk)), chunk] = 2.0
             for at, row in zip(chunk.tolist(), similar, strict=True):
                 order = np.argsort(-row, kind="stable")[: None if top is None else top + 1]
@@ -293,6 +329,30 @@ def _labels(root: NDArray[np.int64], scope: Scope) -> NDArray[np.int64] | None:
 
 def _subset(whole: Prints, rows: NDArray[np.int64]) -> Prints:
     return Prints(whole.spec, whole.values[rows], whole.quality[rows])
+
+
+def _gray_indices(prints_: Prints) -> NDArray[np.int64]:
+    """Where the pictures lie in `Scan.grays`."""
+    return np.ascontiguousarray(prints_.values).view("<i8").reshape(-1).astype(np.int64)
+
+
+def _scorer(scanned: Scan) -> Callable[[int, int], float] | None:
+    """Measures two files of a scan of gray images; None for a scan of anything else, whose pairs are complete."""
+    grays = scanned.grays
+    if grays is None:
+        return None
+    at = _gray_indices(scanned.prints)
+    poor = scanned.prints.quality < QUALITY_FLOOR
+
+    def score(a: int, b: int) -> float:
+        from imkin.join.ssim import ssim_pair
+
+        if poor[a] or poor[b]:
+            return 0.0
+        left, right = grays.load([int(at[a]), int(at[b])])
+        return ssim_pair(left, right)
+
+    return score
 
 
 def _named(pairs: Pairs, files: Sequence[File]) -> Iterator[Pair]:

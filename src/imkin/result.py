@@ -5,7 +5,7 @@ Every class turns into JSON by its own fields, so that the attribute and the key
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 from imkin.types import Failure
 
@@ -85,12 +85,28 @@ class Result:
 
     def to_dict(self) -> dict[str, object]:
         """The JSON object, similarities rounded to four decimals."""
-        whole = asdict(self)
-        for group in whole["groups"]:
-            for part in (*group["pairs"], *group["members"]):
-                if part["similarity"] is not None:
-                    part["similarity"] = round(part["similarity"], 4)
-        return whole
+        groups = [
+            {
+                "keeper": group.keeper,
+                "reason": group.reason,
+                "members": [_rounded(member) for member in group.members],
+                "pairs": [_rounded(pair) for pair in group.pairs],
+            }
+            for group in self.groups
+        ]
+        failures, low = [asdict(failure) for failure in self.failures], list(self.low_quality)
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        return plain | {
+            "failures": failures,
+            "low_quality": low,
+            "groups": groups,
+            "summary": asdict(self.summary),
+        }
+
+
+def _rounded(part: Member | Pair) -> dict[str, object]:
+    plain = asdict(part)
+    return plain | {"similarity": None if part.similarity is None else round(part.similarity, 4)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from imkin import image
 from imkin.catalogue import Database, Known, PrintStore
 from imkin.errors import StoppedError
+from imkin.join.ssim_store import GrayStore
 from imkin.sources import Item
 from imkin.types import Failure, File, Fingerprinter, Map, Pixels, Prints, Spec
 
@@ -42,7 +43,8 @@ class Scan:
 
     root: (n,) int64, the index of the argument each file was reached from. made, copied, reused: how many
     fingerprints were computed, were known for the same content elsewhere, and for the very same unchanged file.
-    found: items there were, before a sample was taken.
+    found: items there were, before a sample was taken. grays: of gray images, where they lie; `prints.values` are
+    then (n, 8) uint8, the bytes of their int64 indices there, since the pictures together may be larger than memory.
     """
 
     files: tuple[File, ...]
@@ -53,6 +55,7 @@ class Scan:
     made: int
     copied: int
     reused: int
+    grays: GrayStore | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +79,16 @@ def scan(
     limits: image.Limits,
     engine: Map,
     found: int,
+    grays: GrayStore | None = None,
     failures: Iterable[Failure] = (),
     progress: Progress | None = None,
     stop: Stop | None = None,
 ) -> Scan:
-    """Fingerprint the items. failures: those met while the items were listed; they come first in the result."""
-    work = _Work(fingerprinter, _store(database, fingerprinter.spec, limits), limits)
+    """Fingerprint the items. failures: those met while the items were listed; they come first in the result.
+
+    grays: takes the pictures of a fingerprinter of gray images, which are decoded in each run.
+    """
+    work = _Work(fingerprinter, _store(database, fingerprinter.spec, limits), limits, grays)
     rows: list[_Row | None] = [None] * len(items)
     missing: list[int] = []
     for start in range(0, len(items), LOOK_UP):
@@ -112,7 +119,7 @@ def scan(
     finally:
         work.halt.set()
         work.save(items, unsaved)
-    return _collect(items, rows, fingerprinter.spec, found=found, failures=failures)
+    return replace(_collect(items, rows, fingerprinter.spec, found=found, failures=failures), grays=grays)
 
 
 def _check(stop: Stop | None) -> None:
@@ -131,11 +138,15 @@ def _store(database: Database, spec: Spec, limits: image.Limits) -> PrintStore:
 class _Work:
     """What the threads do for one scan."""
 
-    def __init__(self, fingerprinter: Fingerprinter, store: PrintStore, limits: image.Limits) -> None:
+    def __init__(
+        self, fingerprinter: Fingerprinter, store: PrintStore, limits: image.Limits, grays: GrayStore | None
+    ) -> None:
         self._fingerprinter = fingerprinter
         self._spec = fingerprinter.spec
         self._store = store
         self._limits = limits
+        self._grays = grays
+        self._adding = threading.Lock()
         self.halt = threading.Event()
 
     def look_up(self, items: Sequence[Item], chunk: range) -> list[_Row | None]:
@@ -195,7 +206,10 @@ class _Work:
         if known is not None and self._usable(known):
             return self._known_row(at, item, known, how="copied"), None
         if self._spec.kind == "bytes":
-            file = _file(item, sha256, sha1, 0, 0, "")
+            measured = image.measure(data, path=item.path, limits=self._limits)
+            if isinstance(measured, Failure):
+                return _failed(at, sha256, measured), None
+            file = _file(item, sha256, sha1, *measured)
             return _Row(at, sha256, file, sha256, 1.0, None, "made"), None
         decoded = image.decode(data, path=item.path, side=self._spec.side, limits=self._limits)
         if isinstance(decoded, Failure):
@@ -208,9 +222,15 @@ class _Work:
             return []
         values, quality = self._fingerprinter.embed_batch([pixels for _, pixels in fresh if pixels is not None])
         return [
-            replace(row, value=np.ascontiguousarray(value).tobytes(), quality=float(grade))
+            replace(row, value=self._bytes(value), quality=float(grade))
             for (row, _), value, grade in zip(fresh, values, quality, strict=True)
         ]
+
+    def _bytes(self, value: NDArray[np.uint8]) -> bytes:
+        if self._grays is None:
+            return np.ascontiguousarray(value).tobytes()
+        with self._adding:
+            return self._grays.append(value).to_bytes(8, "little")
 
     def save(self, items: Sequence[Item], rows: Sequence[_Row]) -> None:
         """Hand what was read to the catalogue, in one commit."""
@@ -218,7 +238,11 @@ class _Work:
         if read:
             self._store.save(
                 ((items[row.at].key, items[row.at].size, items[row.at].mtime_ns, row.sha256) for row in read),
-                ((row.file, row.value, row.quality) for row in read if row.file and row.value is not None),
+                (
+                    (row.file, row.value, row.quality)
+                    for row in read
+                    if row.file and row.value is not None and self._grays is None
+                ),
                 ((row.sha256, row.failure) for row in read if row.failure),
             )
 
@@ -258,6 +282,6 @@ def _collect(
 
 def _values(values: Sequence[bytes], spec: Spec) -> NDArray[np.generic]:
     kind: type[np.generic] = np.float32 if spec.kind == "unit vector" else np.uint8
-    width = {"bytes": 32, "bits": spec.dim // 8, "unit vector": spec.dim * 4, "gray image": 0}[spec.kind]
+    width = {"bytes": 32, "bits": spec.dim // 8, "unit vector": spec.dim * 4, "gray image": 8}[spec.kind]
     flat = np.frombuffer(b"".join(values), kind)
     return flat.reshape(len(values), width // np.dtype(kind).itemsize)

@@ -86,7 +86,7 @@ def group(
         with_report = out is not None or not (as_json or no_report)
         target = stack.enter_context(report_folder.prepared(out, now=now)) if with_report else None
         scanned = job.scan(library, setup)
-        kin = library.kin(scanned, job.threshold, scope=job.scope)
+        kin = library.kin(scanned, job.threshold, scope=job.scope, connect_only=how == "transitive")
         result = library.group(scanned, kin, threshold=job.threshold, grouping=how, scope=job.scope, rules=rules)
         if target is not None:
             with progress_bar(setup) as progress:
@@ -168,9 +168,7 @@ class Job:
             )
         say(
             f"{len(scanned.files):,} images: {scanned.made:,} fingerprints made, {scanned.reused:,} reused, "
-            f"{scanned.copied:,} known from equal files"
-            if scanned.found
-            else "no images found",
+            f"{scanned.copied:,} known from equal files",
             setup=setup,
         )
         return scanned

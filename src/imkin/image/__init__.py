@@ -3,7 +3,7 @@
 What comes out shows what a viewer shows: upright (EXIF), opaque (over white), sRGB (ICC), 8 bits, first frame.
 """
 
-from imkin.image.decoding import Image, decode
+from imkin.image.decoding import Image, decode, measure
 from imkin.image.limits import FORMATS, Limits
 from imkin.image.shrink import area_gray, area_rgb, encode_jpeg, encode_png, gray, resize_gray, thumbnail
 from imkin.image.sniff import looks_like_an_image
@@ -23,6 +23,7 @@ __all__ = [
     "encode_png",
     "gray",
     "looks_like_an_image",
+    "measure",
     "resize_gray",
     "thumbnail",
 ]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import re
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image as Pillow
@@ -17,6 +19,8 @@ from imkin.image.quiet import quiet
 from imkin.image.readers import load, open_picture
 from imkin.image.sniff import orientation, sniff
 from imkin.types import Failure, Pixels
+
+T = TypeVar("T")
 
 _TURNS = {
     2: Pillow.Transpose.FLIP_LEFT_RIGHT,
@@ -60,12 +64,22 @@ def decode(data: bytes, *, path: str, side: int = 0, limits: Limits = _ALL) -> I
     path: only for the Failure; the format is told by the content.
     Several pictures in one file: the first page or frame, of an icon the largest.
     """
+    return _guarded(data, path, limits, lambda name: _decode_as(name, data, side, limits))
+
+
+def measure(data: bytes, *, path: str, limits: Limits = _ALL) -> tuple[int, int, str] | Failure:
+    """Width and height of the upright picture and its format, from the header alone; or why there is no picture."""
+    return _guarded(data, path, limits, lambda name: _measure(name, data, limits))
+
+
+def _guarded(data: bytes, path: str, limits: Limits, read: Callable[[str], T]) -> T | Failure:
+    """What `read` makes of the format's name; a Failure for whatever it trips over."""
     name = "file"
     try:
         with quiet():
             name = sniff(data)
             limits.check_format(name)
-            return _raw(data, side, limits) if name == "RAW" else _decode(data, name, side, limits)
+            return read(name)
     except RefusedError as refused:
         return Failure(path, "decode", str(refused))
     except MemoryError:
@@ -73,6 +87,19 @@ def decode(data: bytes, *, path: str, side: int = 0, limits: Limits = _ALL) -> I
     except Exception as error:
         # Readers raise whatever their parsing trips over: OSError, SyntaxError, struct.error, KeyError, ...
         return Failure(path, "decode", f"damaged {name}: {_words(error)}")
+
+
+def _decode_as(name: str, data: bytes, side: int, limits: Limits) -> Image:
+    return _raw(data, side, limits) if name == "RAW" else _decode(data, name, side, limits)
+
+
+def _measure(name: str, data: bytes, limits: Limits) -> tuple[int, int, str]:
+    if name == "RAW":
+        raw = _raw(data, 0, limits)
+        return raw.width, raw.height, name
+    opened = open_picture(name, data, limits)
+    width, height = opened.size if _turn_left(opened, name) < 5 else opened.size[::-1]
+    return width, height, name
 
 
 def _decode(data: bytes, name: str, side: int, limits: Limits) -> Image:

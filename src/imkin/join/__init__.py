@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +14,10 @@ from imkin.join import hamming, vote
 from imkin.join.hamming import distinct
 from imkin.types import Pairs, Prints, Spec
 
-__all__ = ["code_bits", "distinct", "near", "radius"]
+if TYPE_CHECKING:
+    from imkin.join.ssim_store import GrayStore
+
+__all__ = ["code_bits", "distinct", "gray_similarities", "near", "near_grays", "radius"]
 
 Indices = NDArray[np.int64]
 
@@ -44,8 +50,41 @@ def near(prints: Prints, threshold: float, *, jobs: int | None = None) -> tuple[
     first, same = distinct(values.astype(np.uint8, copy=False))
     if spec.kind == "bytes":
         return same, Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
-    turns = values[first].astype(np.uint8, copy=False).reshape(len(first), int(str(spec.params.get("turns", 1))), -1)
+    count = int(str(spec.params.get("turns", 1)))
+    turns = values[first].astype(np.uint8, copy=False).reshape(len(first), count, spec.dim // 8 // count)
     return same, _near_turns(turns, spec, threshold, jobs)
+
+
+def near_grays(
+    grays: GrayStore, indices: Indices, threshold: float, *, jobs: int | None = None, connect_only: bool = False
+) -> tuple[Indices, Pairs]:
+    """As `near`, of gray pictures by their structural similarity; indices: (n,) int64, where they lie in grays."""
+    from imkin.join import ssim
+
+    _, first, same = np.unique(grays.same[indices], return_index=True, return_inverse=True)
+    at = indices[first].tolist()
+    left, right, similarity = ssim.self_join(
+        lambda wanted: grays.load([at[i] for i in wanted]),
+        grays.shapes[at],
+        threshold,
+        jobs=jobs,
+        connect_only=connect_only,
+    )
+    return same.astype(np.int64), Pairs(left, right, similarity.astype(np.float32))
+
+
+def gray_similarities(
+    grays: GrayStore, rows: Indices, columns: Indices, *, jobs: int | None = None
+) -> NDArray[np.float32]:
+    """Structural similarity (len(rows), len(columns)) float32 of the pictures at these places in grays."""
+    from imkin.join import ssim
+
+    def one(pair: tuple[int, int]) -> float:
+        return ssim.ssim_pair(*grays.load(pair))
+
+    with ThreadPoolExecutor(jobs or os.cpu_count()) as pool:
+        found = list(pool.map(one, ((int(a), int(b)) for a in rows for b in columns)))
+    return np.array(found, np.float32).reshape(len(rows), len(columns))
 
 
 def _near_turns(turns: NDArray[np.uint8], spec: Spec, threshold: float, jobs: int | None) -> Pairs:

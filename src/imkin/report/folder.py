@@ -22,8 +22,8 @@ Load = Callable[[str, int], Pixels | None]
 
 DEFAULT_PARENT = "imkin-out"
 THUMBNAIL_SIDE = 160
-# Pictures in the collage are shown up to 320 × 240.
-COLLAGE_SIDE = 240
+# Pictures in the collage are shown up to 360 × 270.
+COLLAGE_SIDE = 270
 
 
 @contextmanager
