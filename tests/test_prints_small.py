@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from imkin import image, prints
+from imkin.testing import scene
 from imkin.types import QUALITY_FLOOR
 
 REFERENCE = {"ahash": imagehash.average_hash, "dhash": imagehash.dhash, "phash": imagehash.phash}
@@ -71,6 +72,15 @@ def test_each_turn_holds_the_hash_of_the_turned_picture(name):
         ]
 
 
+@pytest.mark.parametrize("name", ["phash", "vote"])
+def test_stripes_whose_low_frequencies_are_zero_have_quality_0(name):
+    x = np.arange(320)[None, :, None]
+    stripes = [np.broadcast_to(x // step % 2 * 255, (320, 320, 3)).astype(np.uint8) for step in (40, 80, 160)]
+    values, quality = prints.fingerprinter(name).embed_batch(stripes)
+    assert not quality.any()
+    assert np.bitwise_count(values.reshape(3, -1, 8)[:, -2 if name == "vote" else 0]).sum(axis=1).max() <= 5
+
+
 def test_a_vote_holds_ahash_phash_and_dhash_in_this_order():
     drawn = DRAWN[:20]
     for turns in (False, True):
@@ -91,5 +101,5 @@ def test_blank_noisy_and_tiny_pictures_are_under_the_quality_floor(name):
     _, quality = prints.fingerprinter(name).embed_batch(poor)
     assert (quality < QUALITY_FLOOR).all()
     assert quality[-1] == 0
-    _, good = prints.fingerprinter(name, turns=True).embed_batch([np.indices((60, 60, 3)).sum(0).astype(np.uint8)])
+    _, good = prints.fingerprinter(name, turns=True).embed_batch([scene(0, 60, 90)])
     assert good[0] == 1

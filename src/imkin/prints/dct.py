@@ -15,6 +15,8 @@ from imkin.types import Pixels, Spec
 # Krawetz 2011: 5 bits apart is close, 10 is another picture.
 DEFAULT_MAX_BITS = 6
 MIDDLE = slice(small.BITS // 2 - 1, small.BITS // 2 + 1)
+# Half of the bits are set unless most terms are zero, as in stripes and checkers, whose hashes all match each other.
+LEAST_SET_BITS = 8
 
 
 def phash(gray: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -32,6 +34,13 @@ def phash(gray: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return above.reshape(-1, 8, 8)
 
 
+def quality(images: Sequence[Pixels], gray: NDArray[np.uint8], bits: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Quality (n,) as `small.quality`, and 0 for a picture whose upright hash has under LEAST_SET_BITS bits."""
+    upright = bits[:: max(1, len(bits) // max(1, len(images)))]
+    grade: NDArray[np.float32] = small.quality(images, gray) * (upright.sum(axis=(1, 2)) >= LEAST_SET_BITS)
+    return grade
+
+
 @dataclass(frozen=True, slots=True)
 class PHash:
     """Fingerprinter of `phash`."""
@@ -42,7 +51,8 @@ class PHash:
     def embed_batch(self, images: Sequence[Pixels]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """Values (n, 8), with turns (n, 64), and quality (n,)."""
         gray = small.shrink(small.grays(images), width=32, height=32, turns=self.turns)
-        return small.pack(phash(gray), len(images)), small.quality(images, gray)
+        bits = phash(gray)
+        return small.pack(bits, len(images)), quality(images, gray, bits)
 
 
 def fingerprinter(*, turns: bool = False) -> PHash:

@@ -18,7 +18,7 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
-from imkin.prints import TURNS
+from imkin.prints import TURNS, small
 from imkin.types import Pixels, Spec
 
 BITS = 256
@@ -63,7 +63,7 @@ Band = tuple[int, int, scipy.sparse.csr_array]
 def samples(pixels: Pixels, *, turns: bool = False) -> NDArray[np.float64]:
     """The filtered luma (1, 64, 64), 0..255, of a picture of any size; with turns (4, 64, 64), see TURNED."""
     height, width = pixels.shape[:2]
-    small = min(height, width) < SIDE
+    reduced = min(height, width) >= SIDE
     # Rows first, on bytes of all three colours: 64 rows are left when luma comes. Sparse products and not BLAS, whose
     # threads fight with those that decode: 7 ms became 30.
     flat = pixels.reshape(height, width * 3)
@@ -71,23 +71,24 @@ def samples(pixels: Pixels, *, turns: bool = False) -> NDArray[np.float64]:
     ways = (False, True) if turns else (False,)
     done = []
     for flipped in ways:
-        bands = operator(height, small=small, flipped=flipped, parts=parts)
+        bands = operator(height, reduced=reduced, flipped=flipped, parts=parts)
         down = np.concatenate([weights @ flat[low:high] for low, high, weights in bands])
         luma = down.reshape(SAMPLES, width, 3) @ LUMA
         for mirrored in ways:
-            ((low, high, weights),) = operator(width, small=small, flipped=mirrored)
+            ((low, high, weights),) = operator(width, reduced=reduced, flipped=mirrored)
             done.append((weights @ luma[:, low:high].T).T / WHOLE)
     return np.array(done)
 
 
 @lru_cache(maxsize=256)
-def operator(length: int, *, small: bool, flipped: bool, parts: int = 1) -> tuple[Band, ...]:
+def operator(length: int, *, reduced: bool, flipped: bool, parts: int = 1) -> tuple[Band, ...]:
     """The filter and sampling along `length` pixels, in `parts` bands of 64 / parts samples each.
 
     Weights are whole numbers; each sample's sum to UNIT. flipped: from the last pixel to the first.
-    small: the reference's filter at this very length; else the tent that it comes near to as lengths grow.
+    reduced: the picture may have been: the tent that the reference's filter comes near to as lengths grow. Otherwise
+    the reference's filter at this very length.
     """
-    pixel, weights = _reference_weights(length) if small else _tent_weights(length)
+    pixel, weights = _tent_weights(length) if reduced else _reference_weights(length)
     if flipped:
         pixel = length - 1 - pixel
     inside = (pixel >= 0) & (pixel < length)
@@ -165,14 +166,14 @@ class Pdq:
     turns: bool
 
     def embed_batch(self, images: Sequence[Pixels]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Values (n, 32), with turns (n, 256), and quality (n,): PDQ's by 100."""
+        """Values (n, 32), with turns (n, 256), and quality (n,): PDQ's by 100, 0 for tiny pictures."""
         count = TURNS // 2 if self.turns else 1
         sampled = np.array([samples(pixels, turns=self.turns) for pixels in images]).reshape(-1, SAMPLES, SAMPLES)
         term = terms(sampled).reshape(-1, count, TERMS, TERMS)
         wanted = TURNED if self.turns else TURNED[:1]
         parts = [bits(term[:, i].swapaxes(1, 2) if flat else term[:, i]) for i, flat in wanted]
-        varied = parts[0].sum(axis=1) >= LEAST_SET_BITS
-        grade = (quality(sampled[::count]) * varied / 100).astype(np.float32)
+        useful = (parts[0].sum(axis=1) >= LEAST_SET_BITS) & ~small.tiny(images)
+        grade = (quality(sampled[::count]) * useful / 100).astype(np.float32)
         return np.packbits(np.concatenate(parts, axis=1), axis=1), grade
 
 

@@ -60,8 +60,12 @@ def quality(images: Sequence[Pixels], small: NDArray[np.uint8]) -> NDArray[np.fl
     """
     upright = small[:: max(1, len(small) // max(1, len(images)))].astype(np.float64)
     deviation = np.abs(upright - upright.mean(axis=(1, 2), keepdims=True)).mean(axis=(1, 2))
-    tiny = np.array([min(pixels.shape[:2]) < TINY for pixels in images], bool)
-    return np.where(tiny, 0.0, np.minimum(1.0, deviation * (QUALITY_FLOOR / BLANK))).astype(np.float32)
+    return np.where(tiny(images), 0.0, np.minimum(1.0, deviation * (QUALITY_FLOOR / BLANK))).astype(np.float32)
+
+
+def tiny(images: Sequence[Pixels]) -> NDArray[np.bool_]:
+    """Whether each of n pictures has fewer than TINY pixels on a side."""
+    return np.array([min(pixels.shape[:2]) < TINY for pixels in images], bool)
 
 
 def pack(bits: NDArray[np.bool_], n: int) -> NDArray[np.uint8]:

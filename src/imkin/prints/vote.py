@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imkin.prints import TURNS, small
-from imkin.prints.dct import phash
+from imkin.prints.dct import phash, quality
 from imkin.prints.gradient import dhash
 from imkin.prints.mean import ahash
 from imkin.types import Pixels, Spec
@@ -33,12 +33,13 @@ class Vote:
         """Values (n, 24), with turns (n, 192), and quality (n,), that of phash."""
         gray, n = small.grays(images), len(images)
         fine = small.shrink(gray, width=32, height=32, turns=self.turns)
+        low = phash(fine)
         parts = [
             ahash(small.shrink(gray, width=8, height=8, turns=self.turns)),
-            phash(fine),
+            low,
             dhash(small.shrink(gray, width=9, height=8, turns=self.turns)),
         ]
-        return small.pack(np.concatenate(parts, axis=1), n), small.quality(images, fine)
+        return small.pack(np.concatenate(parts, axis=1), n), quality(images, fine, low)
 
 
 def fingerprinter(*, turns: bool = False) -> Vote:
