@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import io
+import json
+import re
 import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import unquote
+from typing import NamedTuple
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 from PIL import Image
@@ -203,3 +208,177 @@ class PictureHandler(BaseHTTPRequestHandler):
     def get_reset(self, rest: str) -> None:
         self.close_connection = True
         self.connection.shutdown(socket.SHUT_RDWR)
+
+
+class Formula(NamedTuple):
+    """A cell that is worked out."""
+
+    text: str
+    value: object
+
+
+@dataclass
+class Fault:
+    """What the server answers instead of the next requests whose method and path hold `to`."""
+
+    to: str
+    status: int
+    times: int = 1
+    message: str = "injected"
+    retry_after: str = ""
+
+
+class SheetServer(QuietServer):
+    """Plays the endpoints of Google's tokens, Sheets v4 and Drive v3 that a client of ranges needs.
+
+    sheets: spreadsheet id → (its title, {worksheet: rows of cells}). said: requests in order, `METHOD path`.
+    """
+
+    def __init__(self, public_key: object) -> None:
+        super().__init__(("127.0.0.1", 0), SheetHandler)
+        self.public_key = public_key
+        self.sheets: dict[str, tuple[str, dict[str, list[list[object]]]]] = {}
+        self.forbidden: set[str] = set()
+        self.faults: list[Fault] = []
+        self.said: list[str] = []
+        self.bodies: list[dict[str, object]] = []
+        self.lock = threading.Lock()
+
+
+class SheetHandler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: SheetServer
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self.do("GET", {})
+
+    def do_POST(self) -> None:
+        raw = self.rfile.read(int(self.headers["Content-Length"]))
+        self.do("POST", parse_qs(raw.decode()) if self.path == "/token" else json.loads(raw))
+
+    def do(self, method: str, body: dict) -> None:
+        url = urlsplit(self.path)
+        said = f"{method} {unquote(url.path)}"
+        with self.server.lock:
+            self.server.said.append(said)
+            self.server.bodies.append(body)
+            fault = next((one for one in self.server.faults if one.to in said and one.times > 0), None)
+            if fault:
+                fault.times -= 1
+                headers = {"Retry-After": fault.retry_after} if fault.retry_after else {}
+                return self.answer(fault.status, {"error": {"code": fault.status, "message": fault.message}}, headers)
+            if url.path == "/token":
+                return self.token(body["assertion"][0])
+            if self.headers.get("Authorization") != "Bearer a-token":
+                return self.fail(401, "no token")
+            query = {name: values[0] for name, values in parse_qs(url.query).items()}
+            if url.path == "/drive/v3/files":
+                return self.files(query["q"])
+            return self.spreadsheet(unquote(url.path).removeprefix("/v4/spreadsheets/"), query, body)
+
+    def answer(self, status: int, value: object, headers: dict[str, str] | None = None) -> None:
+        data = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        for name, text in (headers or {}).items():
+            self.send_header(name, text)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def fail(self, status: int, message: str) -> None:
+        self.answer(status, {"error": {"code": status, "message": message}})
+
+    def token(self, assertion: str) -> None:
+        """Checks the signature over the claims, as Google does."""
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+        from cryptography.hazmat.primitives.hashes import SHA256
+
+        signed, _, signature = assertion.rpartition(".")
+        try:
+            self.server.public_key.verify(_unpadded(signature), signed.encode(), PKCS1v15(), SHA256())
+        except InvalidSignature:
+            self.answer(400, {"error": "invalid_grant", "error_description": "Invalid JWT Signature."})
+            return
+        claims = json.loads(_unpadded(signed.partition(".")[2]))
+        assert "https://www.googleapis.com/auth/spreadsheets" in claims["scope"]
+        self.answer(200, {"access_token": "a-token", "expires_in": 3600, "token_type": "Bearer"})
+
+    def files(self, query: str) -> None:
+        name = query.partition("name = '")[2].partition("' and")[0].replace("\\'", "'").replace("\\\\", "\\")
+        found = [{"id": one, "name": title} for one, (title, _) in self.server.sheets.items() if title == name]
+        self.answer(200, {"files": found})
+
+    def spreadsheet(self, path: str, query: dict[str, str], body: dict) -> None:
+        key = path.partition("/")[0].partition(":")[0]
+        if key not in self.server.sheets:
+            self.fail(404, "Requested entity was not found.")
+        elif key in self.server.forbidden:
+            self.fail(403, "The caller does not have permission")
+        else:
+            title, worksheets = self.server.sheets[key]
+            self.answer(200, {"spreadsheetId": key} | self.act(path.removeprefix(key), query, body, title, worksheets))
+
+    def act(self, rest: str, query: dict[str, str], body: dict, title: str, worksheets: dict) -> dict[str, object]:
+        if rest == "/values:batchUpdate":
+            assert body["valueInputOption"] == "RAW"
+            for one in body["data"]:
+                self.write(worksheets, one["range"], one["values"])
+            return {}
+        if rest == ":batchUpdate":
+            for request in body["requests"]:
+                span = request["deleteDimension"]["range"]
+                rows = list(worksheets.values())[span["sheetId"] - 100]
+                del rows[span["startIndex"] : span["endIndex"]]
+            return {}
+        if rest.startswith("/values/"):
+            return self.read(worksheets, rest.removeprefix("/values/"), query["valueRenderOption"])
+        grid = {"rowCount": 1000, "columnCount": 26}
+        sheets = [{"sheetId": 100 + at, "title": name, "gridProperties": grid} for at, name in enumerate(worksheets)]
+        return {"properties": {"title": title}, "sheets": [{"properties": sheet} for sheet in sheets]}
+
+    def read(self, worksheets: dict[str, list[list[object]]], a1: str, rendered: str) -> dict[str, object]:
+        rows, (top, left, bottom, right) = _cells(worksheets, a1)
+        place = 1 if rendered == "UNFORMATTED_VALUE" else 0
+        found = [
+            [cell[place] if isinstance(cell, Formula) else cell for cell in row[left:right]] for row in rows[top:bottom]
+        ]
+        for row in found:
+            while row and row[-1] == "":
+                row.pop()
+        while found and not found[-1]:
+            found.pop()
+        return {"range": a1, "majorDimension": "ROWS"} | ({"values": found} if found else {})
+
+    def write(self, worksheets: dict[str, list[list[object]]], a1: str, values: list[list[object]]) -> None:
+        rows, (top, left, bottom, _) = _cells(worksheets, a1)
+        assert bottom is None or len(values) <= bottom - top
+        for at, new in enumerate(values, start=top):
+            rows.extend([] for _ in range(at + 1 - len(rows)))
+            rows[at].extend("" for _ in range(left + len(new) - len(rows[at])))
+            rows[at][left : left + len(new)] = new
+
+
+def _cells(worksheets: dict[str, list[list[object]]], a1: str) -> tuple[list[list[object]], tuple]:
+    """A worksheet's rows, and top, left, bottom, right of a range as slices take them."""
+    title, _, area = a1.rpartition("!") if "!" in a1 else (a1, "", "A1:Z")
+    match = re.fullmatch(r"([A-Z]+)([0-9]+)(?::([A-Z]+)([0-9]*))", area)
+    assert match, f"Google would not understand {a1}"
+    left, right = ord(match[1]) - 65, ord(match[3]) - 64
+    rows = worksheets[title.removeprefix("'").removesuffix("'").replace("''", "'")]
+    return rows, (int(match[2]) - 1, left, int(match[4]) if match[4] else None, right)
+
+
+def _unpadded(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+@contextlib.contextmanager
+def sheets(private_key: object) -> Iterator[tuple[SheetServer, str]]:
+    server = SheetServer(private_key.public_key())
+    with running(server) as base:
+        yield server, base
