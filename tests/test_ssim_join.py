@@ -183,6 +183,13 @@ def test_at_threshold_1_only_equal_pixels_are_alike():
     assert np.float32(run(ssim.self_join, pictures, 0.999)[2]).tolist().count(1.0) == 1
 
 
+def test_equal_bytes_in_other_sizes_are_not_equal_pictures():
+    pictures = [np.full((200, 201), 9, np.uint8), np.full((201, 200), 9, np.uint8)]
+    assert len(run(ssim.self_join, pictures, 1)[0]) == 0
+    assert run(ssim.self_join, pictures, 0.9)[2].tolist() == [similarity(*pictures)]
+    assert similarity(*pictures) < 1
+
+
 def test_nothing_and_one_picture_have_no_pairs():
     for pictures in ([], [screen(0)]):
         for threshold in (0, 0.9, 1):

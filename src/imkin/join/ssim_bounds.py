@@ -18,6 +18,7 @@ space, and the mean over the windows is again such an inner product. From there 
 from __future__ import annotations
 
 import itertools
+import threading
 from dataclasses import dataclass
 from functools import cache
 
@@ -52,16 +53,16 @@ class Kernel:
     whiten: NDArray[np.float64]
     constant: float
 
-    def of(self, values: Vector) -> Vector:
-        """(d, rows, columns): the kernel of each value with each landmark."""
-        out = np.empty((len(self.landmarks), *values.shape), np.float32)
-        base, below = values * values, np.empty_like(values)
-        for k, mark in enumerate(self.landmarks):
-            np.multiply(values, np.float32(2 * mark), out=out[k])
-            out[k] += np.float32(self.constant)
-            np.add(base, np.float32(mark * mark + self.constant), out=below)
-            out[k] /= below
-        return out
+    def of(self, values: Vector, room: Vector) -> Vector:
+        """(d, rows, columns): the kernel of each value with each landmark. room: (d + 2, rows · columns or more)."""
+        squares, below, *out = (part[: values.size].reshape(values.shape) for part in room)
+        np.multiply(values, values, out=squares)
+        for mark, term in zip(self.landmarks.tolist(), out, strict=True):
+            np.multiply(values, np.float32(2 * mark), out=term)
+            term += np.float32(self.constant)
+            np.add(squares, np.float32(mark * mark + self.constant), out=below)
+            term /= below
+        return room[2:, : values.size].reshape(-1, *values.shape)
 
 
 @cache
@@ -120,6 +121,21 @@ def floors(x: Vector, y: Vector, stripes: Stripes) -> NDArray[np.float64]:
     return np.asarray(np.maximum(0, windows - upper), np.float64)
 
 
+class _Room(threading.local):
+    """Room for the features of one band, one a thread, as `Buffers`."""
+
+    def __init__(self) -> None:
+        self.parts = np.empty((2, LANDMARKS + 2, 0), np.float32)
+
+    def fit(self, size: int) -> NDArray[np.float32]:
+        if size > self.parts.shape[2]:
+            self.parts = np.empty((2, LANDMARKS + 2, size), np.float32)
+        return self.parts
+
+
+_room = _Room()
+
+
 def _columns(stripes: Stripes) -> int:
     return min(GRID_COLUMNS, stripes.shape[1] - WINDOW + 1)
 
@@ -136,7 +152,8 @@ def _block_sums(gray: Gray, first: int, last: int, stripes: Stripes) -> NDArray[
     means, deviations = _statistics(gray[edges[0] : edges[-1] + WINDOW - 1])
     columns = _columns(stripes)
     breadth = means.shape[1] // columns
-    a, b = mean_kernel().of(means), deviation_kernel().of(deviations)
+    room = _room.fit(means.size)
+    a, b = mean_kernel().of(means, room[0]), deviation_kernel().of(deviations, room[1])
     even = columns * breadth
 
     def in_blocks(features: Vector) -> Vector:

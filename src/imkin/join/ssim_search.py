@@ -136,8 +136,14 @@ class Search:
         """Digests of pictures that were loaded for the first time, in ascending order of the pictures."""
         for i, digest in digests:
             self._known[i] = True
-            key = digest, (int(self.shapes[i, 0]), int(self.shapes[i, 1]))
-            self.first[i] = self._digests.setdefault(key, i)
+            self.first[i] = self._digests.setdefault(self._key(i, digest), i)
+
+    def is_copy(self, i: int, digest: bytes) -> bool:
+        """Whether an earlier picture with these pixels was noted by now; it may be noted a moment later."""
+        return self._digests.get(self._key(i, digest), i) < i
+
+    def _key(self, i: int, digest: bytes) -> tuple[bytes, Shape]:
+        return digest, (int(self.shapes[i, 0]), int(self.shapes[i, 1]))
 
     def is_known(self, i: int) -> bool:
         """Whether the picture's digest was noted."""
@@ -197,6 +203,8 @@ class _SizeSearch:
         self.merged = 0
         self.vectors: NDArray[np.float32] | None = None
         self.pictures: dict[int, Gray] = {}
+        # A small group is loaded and reduced once; of a large one only a batch is held.
+        self.holds_all = len(self.members) * group.shape[0] * group.shape[1] <= BATCH_BYTES
 
     def run(self) -> None:
         self._prepare()
@@ -234,11 +242,17 @@ class _SizeSearch:
         digests = []
         for row, i, gray in zip(rows, indices, self.search.load(indices), strict=True):
             if not self.search.is_known(i):
-                digests.append((i, hashlib.blake2b(gray.tobytes(), digest_size=16).digest()))
-            if self.vectors is not None and self.search.first[i] == i:
-                self.vectors[row] = ssim_bounds.vector(
-                    reduce_to(gray, self.group.shape), self.stripes, merged=self.merged
-                )
+                digest = hashlib.blake2b(gray.tobytes(), digest_size=16).digest()
+                digests.append((i, digest))
+                if self.search.is_copy(i, digest):
+                    continue
+            elif self.search.first[i] != i:
+                continue
+            reduced = reduce_to(gray, self.group.shape)
+            if self.holds_all:
+                self.pictures[i] = reduced
+            if self.vectors is not None:
+                self.vectors[row] = ssim_bounds.vector(reduced, self.stripes, merged=self.merged)
         return digests
 
     def _candidates(self) -> Iterator[tuple[Index, Index, NDArray[np.float32]]]:
@@ -298,7 +312,6 @@ class _SizeSearch:
         cuts = np.flatnonzero(np.diff(block[:, order], axis=1).any(axis=0)) + 1
         for batch in np.split(order, cuts):
             self._score_batch(list(zip(a[batch].tolist(), b[batch].tolist(), bound[batch].tolist(), strict=True)))
-        self.pictures = {}
 
     def _score_batch(self, pairs: list[Pair]) -> None:
         if self.search.connect:
@@ -338,7 +351,7 @@ class _SizeSearch:
 
     def _hold(self, needed: list[int]) -> None:
         """Load what a batch needs, keep what it shares with the last one, drop the rest."""
-        held = {i: self.pictures[i] for i in needed if i in self.pictures}
+        held = self.pictures if self.holds_all else {i: self.pictures[i] for i in needed if i in self.pictures}
         missing = [i for i in needed if i not in held]
         self.pictures = held
         chunks = [missing[k : k + LOADED_AT_ONCE] for k in range(0, len(missing), LOADED_AT_ONCE)]
