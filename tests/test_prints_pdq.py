@@ -57,6 +57,14 @@ def test_bits_and_quality_equal_the_reference_on_drawn_pictures_under_1024_pixel
     assert abs(quality * 100 - grades).max() <= 1
 
 
+def test_bits_of_a_picture_from_1024_pixels_on_are_within_ten_of_the_reference():
+    drawn = [scene(seed, 520 + 40 * seed, 640).repeat(2, axis=0).repeat(2, axis=1) for seed in range(3)]
+    values, quality = prints.fingerprinter("pdq").embed_batch(drawn)
+    bits, grades = zip(*map(reference, drawn), strict=True)
+    assert np.bitwise_count(values ^ np.array(bits)).sum(axis=1).max() <= MOST_BITS
+    assert abs(quality * 100 - grades).max() <= 2
+
+
 def test_bits_of_a_picture_decoded_at_half_size_are_within_ten_of_the_reference_at_full_size():
     small = [scene(seed, 520 + 40 * seed, 640) for seed in range(3)]
     files = [image.encode_jpeg(pixels.repeat(4, axis=0).repeat(4, axis=1), quality=90) for pixels in small]

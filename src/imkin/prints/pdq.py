@@ -25,11 +25,12 @@ BITS = 256
 VERSION = 1
 DEFAULT_MAX_BITS = 31  # the paper's recommendation
 
-# The reference filters at full size and samples at whole pixels. That shows in small pictures: half of one of
-# 375 x 500 pixels is 17 bits away. Below SIDE the decoder reduces nothing, and the picture gets the reference's own
-# filter: the same bits. From SIDE on it gets the filter of a large picture, which knows no pixels, and differs by
-# 2 bits on average and 8 at most. With SIDE 512 these are 6 and 20. A 12-megapixel JPEG takes 52 ms instead of 38 ms
-# with 512 and 157 ms at full size (2 cores of 2026).
+# The reference filters at full size and samples at whole pixels, which shows in small pictures: decoded to half of
+# 375 x 500 pixels they are 18 bits away (benchmarks/prints.py sides). Below SIDE the decoder reduces nothing, and a
+# picture gets the reference's own filter: the same bits. From SIDE on it gets the filter of a large picture, which
+# knows no pixels, and differs by 2 bits on average and 8 at most, reduced or not. One filter cannot serve both kinds
+# well at 512: 3 to 6 bits on average, 20 at most. Its price: decoding and hashing a JPEG of 4000 x 3000 pixels took
+# 52 ms, to 512 pixels 38 ms, at full size 157 ms.
 SIDE = 1024
 
 SAMPLES = 64
