@@ -14,14 +14,14 @@ from imkin.policy import DEFAULT_RULES, parse_rules
 from imkin.result import Pair, Result
 from imkin.scan import Progress, Scan
 from imkin.sources import Filter
-from imkin.types import Prints
+from imkin.types import Fingerprinter, Prints
 
 Path = str | os.PathLike[str]
 
 
 def group(
     paths: Path | Iterable[Path],
-    by: str = "phash",
+    by: str | Fingerprinter = "phash",
     *,
     threshold: float | None = None,
     max_bits: int | None = None,
@@ -38,10 +38,10 @@ def group(
 ) -> Result:
     """Find groups of similar images under folders and files, and suggest which one of each to keep.
 
-    by: a method (`imkin.methods()`). threshold: least similarity of a pair, 0..1; or max_bits: the most bits of a
-    hash that may differ; default the method's own threshold. grouping: transitive, star or clique.
-    turns: also find turned and mirrored copies. keep: keep rules. catalogue: a file that remembers fingerprints
-    (`imkin.default_catalogue()` is the command line's); None: nothing is remembered.
+    by: a method (`imkin.methods()`), or a fingerprinter of your own. threshold: least similarity of a pair, 0..1;
+    or max_bits: the most bits of a hash that may differ; default the method's own threshold. grouping: transitive,
+    star or clique. turns: also find turned and mirrored copies. keep: keep rules. catalogue: a file that remembers
+    fingerprints (`imkin.default_catalogue()` is the command line's); None: nothing is remembered.
     Raises ImkinError for what cannot be: a path that is not there, an unknown method, a threshold outside 0..1.
     A file that cannot be read is in `Result.failures`.
     """
@@ -55,7 +55,7 @@ def group(
 
 def pairs(
     paths: Path | Iterable[Path],
-    by: str = "phash",
+    by: str | Fingerprinter = "phash",
     *,
     threshold: float | None = None,
     max_bits: int | None = None,
@@ -79,7 +79,7 @@ def pairs(
 
 def rank(
     paths: Path | Iterable[Path],
-    by: str = "phash",
+    by: str | Fingerprinter = "phash",
     *,
     query: Sequence[Path] = (),
     top: int | None = None,
@@ -113,7 +113,7 @@ def compare(a: Path, b: Path, *, limits: Limits = Limits()) -> Comparison:
 
 def fingerprint(
     paths: Path | Iterable[Path],
-    by: str = "phash",
+    by: str | Fingerprinter = "phash",
     *,
     turns: bool = False,
     limits: Limits = Limits(),
@@ -136,7 +136,7 @@ def _library(catalogue: Path | None, *, jobs: int | None, limits: Limits, wanted
 def _find(
     library: Library,
     paths: Path | Iterable[Path],
-    by: str,
+    by: str | Fingerprinter,
     threshold: float | None,
     max_bits: int | None,
     turns: bool,  # noqa: FBT001 - private

@@ -94,7 +94,7 @@ class Library:
     def scan(
         self,
         paths: Sequence[str],
-        by: str = "phash",
+        by: str | Fingerprinter = "phash",
         *,
         turns: bool = False,
         scope: Scope = Scope(),
@@ -102,11 +102,11 @@ class Library:
         progress: Progress | None = None,
         stop: Stop | None = None,
     ) -> Scan:
-        """Find and fingerprint the images under folders and files.
+        """Find and fingerprint the images under folders and files. by: a method's name, or a fingerprinter itself.
 
         Raises MissingPathError for a path that is not there, UsageError for an unknown method, or no images at all.
         """
-        fingerprinter = prints.fingerprinter(by, turns=turns)
+        fingerprinter = _fingerprinter(by, turns=turns)
         if scope.across and len(paths) < 2:
             raise UsageError("comparing across folders needs at least two of them")
         items: list[Item] = []
@@ -127,7 +127,12 @@ class Library:
         )
 
     def fingerprint(
-        self, paths: Iterable[str], by: str = "phash", *, turns: bool = False, progress: Progress | None = None
+        self,
+        paths: Iterable[str],
+        by: str | Fingerprinter = "phash",
+        *,
+        turns: bool = False,
+        progress: Progress | None = None,
     ) -> Scan:
         """Fingerprint files in the order given, each as often as it is named; a folder means the images below it."""
         items: list[Item] = []
@@ -135,7 +140,7 @@ class Library:
         for path in paths:
             for entry in folder.walk([path], self._wanted):
                 (failures if isinstance(entry, Failure) else items).append(entry)  # type: ignore[arg-type]
-        return self._scan(items, prints.fingerprinter(by, turns=turns), len(items), failures, progress, None)
+        return self._scan(items, _fingerprinter(by, turns=turns), len(items), failures, progress, None)
 
     def _scan(
         self,
@@ -286,12 +291,22 @@ class Library:
                 yield Ranking(at, tuple((int(i), min(1.0, float(row[i]))) for i in order))
 
 
-def threshold_of(by: str, *, turns: bool = False, threshold: float | None = None, max_bits: int | None = None) -> float:
+def _fingerprinter(by: str | Fingerprinter, *, turns: bool) -> Fingerprinter:
+    if isinstance(by, str):
+        return prints.fingerprinter(by, turns=turns)
+    if turns:
+        raise UsageError("ask the fingerprinter for its turns when it is made")
+    return by
+
+
+def threshold_of(
+    by: str | Fingerprinter, *, turns: bool = False, threshold: float | None = None, max_bits: int | None = None
+) -> float:
     """The similarity to use: the one given, the one that means `max_bits` different bits, or the method's default.
 
     Raises UsageError for an unknown method, a threshold outside 0..1, and bits that the method does not have.
     """
-    spec = prints.spec(by, turns=turns)
+    spec = _fingerprinter(by, turns=turns).spec
     if max_bits is None:
         chosen = spec.default_threshold if threshold is None else threshold
         _check_threshold(chosen)

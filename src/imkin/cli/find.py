@@ -23,6 +23,7 @@ from imkin.cli.options import (
     SampleRatio,
     Seed,
     Setup,
+    SsimSize,
     Threshold,
     Turns,
 )
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from imkin.report.json import Run
     from imkin.result import Group, Result
     from imkin.scan import Progress, Scan
-    from imkin.types import Pixels
+    from imkin.types import Fingerprinter, Pixels
 
 # What a person takes in at a glance; the report has all.
 SHOWN_GROUPS = 12
@@ -58,6 +59,7 @@ def group(
     reference: Reference = None,
     sample: SampleRatio = 1.0,
     seed: Seed = 0,
+    ssim_size: SsimSize = None,
     keep: Annotated[
         str | None, typer.Option("--keep", metavar="RULES", help="Which file to suggest as keeper.")
     ] = None,
@@ -78,7 +80,18 @@ def group(
     from imkin.report.json import result_json
 
     now = datetime.now().astimezone()
-    job = Job(paths, by, threshold, max_bits, turns=turns, across=across, reference=reference, sample=sample, seed=seed)
+    job = Job(
+        paths,
+        by,
+        threshold,
+        max_bits,
+        turns=turns,
+        across=across,
+        reference=reference,
+        sample=sample,
+        seed=seed,
+        ssim_size=ssim_size,
+    )
     how, rules = grouping_of(grouping), parse_rules(keep or DEFAULT_RULES)
     with ExitStack() as stack:
         stack.enter_context(logged(setup))
@@ -99,11 +112,11 @@ def group(
                     collage_pairs=max_pairs_for_collage,
                     seed=seed,
                 )
-    for line in result_json(result) if as_json else table(result):
-        write(line)
-    report_failures(result.failures, setup=setup)
-    if target is not None:
-        say(f"report: {os.path.join(target, 'report.html')}", setup=setup)
+        for line in result_json(result) if as_json else table(result):
+            write(line)
+        report_failures(result.failures, setup=setup)
+        if target is not None:
+            say(f"report: {os.path.join(target, 'report.html')}", setup=setup)
     finish(setup, failures=len(result.failures), found=fail_if_found and bool(result.groups))
 
 
@@ -118,6 +131,7 @@ def pairs(
     reference: Reference = None,
     sample: SampleRatio = 1.0,
     seed: Seed = 0,
+    ssim_size: SsimSize = None,
     as_json: Json = False,
     fail_if_found: FailIfFound = False,
     setup: Setup,
@@ -126,14 +140,25 @@ def pairs(
     from imkin.report.csv import csv_lines
     from imkin.report.json import json_lines
 
-    job = Job(paths, by, threshold, max_bits, turns=turns, across=across, reference=reference, sample=sample, seed=seed)
+    job = Job(
+        paths,
+        by,
+        threshold,
+        max_bits,
+        turns=turns,
+        across=across,
+        reference=reference,
+        sample=sample,
+        seed=seed,
+        ssim_size=ssim_size,
+    )
     with logged(setup), setup.library() as library:
         scanned = job.scan(library, setup)
         kin = library.kin(scanned, job.threshold, scope=job.scope)
         found = library.pairs(scanned, kin)
         for line in json_lines(found) if as_json else csv_lines(found):
             write(line)
-    report_failures(scanned.failures, setup=setup)
+        report_failures(scanned.failures, setup=setup)
     finish(setup, failures=len(scanned.failures), found=fail_if_found and kin.found)
 
 
@@ -152,11 +177,13 @@ class Job:
         reference: list[str] | None = None,
         sample: float = 1.0,
         seed: int = 0,
+        ssim_size: int | None = None,
     ) -> None:
         from imkin.library import Sample, Scope, threshold_of
 
-        self.paths, self.by, self.turns = paths, by, turns
-        self.threshold = threshold_of(by, turns=turns, threshold=threshold, max_bits=max_bits)
+        self.paths, self.turns = paths, turns
+        self.by = by if ssim_size is None else _ssim_of(by, ssim_size)
+        self.threshold = threshold_of(self.by, turns=turns, threshold=threshold, max_bits=max_bits)
         self.scope = Scope(across=across, reference=tuple(reference or ()))
         self.sample = Sample(sample, seed)
 
@@ -185,6 +212,15 @@ class Job:
             sample_ratio=self.sample.ratio,
             compare_scope="inter_folder" if self.scope.across or self.scope.reference else "all",
         )
+
+
+def _ssim_of(by: str, size: int) -> Fingerprinter:
+    from imkin.errors import UsageError
+    from imkin.prints import ssim
+
+    if by != "ssim":
+        raise UsageError(f"--ssim-size goes with --by ssim, not with `{by}`")
+    return ssim.fingerprinter(size=size)
 
 
 def _counted(library: Library, progress: Progress | None, total: int) -> Callable[[str, int], Pixels | None]:

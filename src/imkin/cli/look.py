@@ -10,7 +10,7 @@ import typer
 
 from imkin.cli.find import Job
 from imkin.cli.find import group as group_command
-from imkin.cli.options import By, Json, Out, Paths, Setup, Turns
+from imkin.cli.options import By, Json, Out, Paths, Setup, SsimSize, Turns
 from imkin.cli.run import command, finish, logged, report_failures, say, write
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def rank(
         str | None, typer.Option("--vectors", metavar="DIR", help="Also write each fingerprint as .npy.")
     ] = None,
     turns: Turns = False,
+    ssim_size: SsimSize = None,
     as_json: Json = False,
     setup: Setup,
 ) -> None:
@@ -53,7 +54,7 @@ def rank(
 
     if top is not None and top < 1:
         raise UsageError(f"--top must be at least 1, not {top}")
-    job = Job([*(query or ()), *paths], by, turns=turns)
+    job = Job([*(query or ()), *paths], by, turns=turns, ssim_size=ssim_size)
     shown = SHOWN_KIN if top is None and not (out or as_json) else top
     with logged(setup), setup.library() as library:
         scanned = job.scan(library, setup)
@@ -69,7 +70,7 @@ def rank(
         else:
             for ranking in rankings:
                 write(_line(scanned, ranking.kin, as_json=as_json))
-    report_failures(scanned.failures, setup=setup)
+        report_failures(scanned.failures, setup=setup)
     finish(setup, failures=len(scanned.failures))
 
 

@@ -40,6 +40,9 @@ Reference = Annotated[
 ]
 SampleRatio = Annotated[float, typer.Option("--sample", metavar="0..1", help="Look at a random share of the files.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of every random choice.")]
+SsimSize = Annotated[
+    int | None, typer.Option("--ssim-size", metavar="N", help="For ssim: compare at N pixels, not full size.")
+]
 Out = Annotated[str | None, typer.Option("--out", metavar="DIR", help="Folder for the report.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 FailIfFound = Annotated[bool, typer.Option("--fail-if-found", help="Exit with 1 if anything was found.")]

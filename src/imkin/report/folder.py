@@ -30,7 +30,7 @@ COLLAGE_SIDE = 270
 def prepared(folder: str | None, *, now: datetime) -> Iterator[str]:
     """Make the folder for a report; before the work, so that nobody waits for a refusal.
 
-    folder: None for `imkin-out/<timestamp>`. A folder made here is removed again if the work fails and it is empty.
+    folder: None for `imkin-out/<timestamp>`. What is made here is removed again if the work fails and it is empty.
     Raises OutputError where it cannot be made or written, or holds a report already.
     """
     if folder is None:
@@ -38,7 +38,7 @@ def prepared(folder: str | None, *, now: datetime) -> Iterator[str]:
         folder, number = stamp, 2
         while os.path.lexists(folder):
             folder, number = f"{stamp}-{number}", number + 1
-    fresh = not os.path.lexists(folder)
+    made = _missing(folder)
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
@@ -50,9 +50,19 @@ def prepared(folder: str | None, *, now: datetime) -> Iterator[str]:
     try:
         yield folder
     except BaseException:
-        if fresh and not os.listdir(folder):
-            os.rmdir(folder)
+        for path in made:
+            if os.path.isdir(path) and not os.listdir(path):
+                os.rmdir(path)
         raise
+
+
+def _missing(folder: str) -> list[str]:
+    """The folders that are made along with this one, itself first."""
+    missing = []
+    while folder and not os.path.lexists(folder):
+        missing.append(folder)
+        folder = os.path.dirname(folder)
+    return missing
 
 
 def write_report(
