@@ -13,7 +13,7 @@ from imkin.types import QUALITY_FLOOR, Pixels, Spec
 
 BITS = 64
 VERSION = 1
-# Three times the 32 samples of phash. Bits that differ from the hash of the full-size photo (benchmarks/prints.py sides:
+# Three times the 32 samples of phash. Bits off the hash of the full-size photo (benchmarks/prints.py sides:
 # mean and share within 2 of ahash, phash, dhash): 0.29 98 %, 0.62 97 %, 0.58 95 % at 64; 0.11 99.6 %, 0.25 99.6 %,
 # 0.30 99 % at 96; 0.01, 0.00, 0.01 at 192. Both 64 and 96 decode 500 x 400 pixels to a quarter.
 SIDE = 96
