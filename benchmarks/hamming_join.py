@@ -23,7 +23,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from imkin.join import hamming, hamming_tables
+from imkin.join import hamming, hamming_plan
 
 THREADS = 2
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "photos"
@@ -31,11 +31,11 @@ CHILD = """
 import sys, time, numpy as np
 from imkin.join.hamming import self_join
 codes = np.load(sys.argv[1])
-start = time.perf_counter()
+start, cpu = time.perf_counter(), time.process_time()
 left, right, bits = self_join(codes, int(sys.argv[2]), jobs=int(sys.argv[3]))
-seconds = time.perf_counter() - start
+seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
 peak = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")][0]
-print(len(left), seconds, int(peak) / 1024)
+print(len(left), seconds, cpu, int(peak) / 1024)
 """
 
 
@@ -100,21 +100,21 @@ def hot_codes(n: int) -> np.ndarray:
     return codes[rng.permutation(n)]
 
 
-def faiss_seconds(codes: np.ndarray, radius: int, *, repeats: int) -> float:
-    """Median time of a range search of all codes in all."""
+def faiss_seconds(codes: np.ndarray, radius: int, *, repeats: int) -> tuple[float, float]:
+    """Median wall time and processor time of a range search of all codes in all."""
     faiss.omp_set_num_threads(THREADS)
     index = faiss.IndexBinaryFlat(8 * codes.shape[1])
     index.add(codes)
     times = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         index.range_search(codes, radius + 1)
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+        times.append((time.perf_counter() - start, time.process_time() - cpu))
+    return statistics.median(t[0] for t in times), statistics.median(t[1] for t in times)
 
 
-def ours(codes: np.ndarray, radius: int, *, repeats: int = 3) -> tuple[int, float, float]:
-    """Number of pairs, median seconds and peak MB of fresh processes."""
+def ours(codes: np.ndarray, radius: int, *, repeats: int = 3) -> tuple[int, float, float, float]:
+    """Number of pairs, median wall and processor seconds, and peak MB, of fresh processes."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "codes.npy"
         np.save(file, codes)
@@ -127,28 +127,31 @@ def ours(codes: np.ndarray, radius: int, *, repeats: int = 3) -> tuple[int, floa
             ).stdout.split()
             for _ in range(repeats)
         ]
-    return int(runs[0][0]), statistics.median(float(r[1]) for r in runs), max(float(r[2]) for r in runs)
+    seconds, cpu = (statistics.median(float(r[k]) for r in runs) for k in (1, 2))
+    return int(runs[0][0]), seconds, cpu, max(float(r[3]) for r in runs)
 
 
 def plan_of(codes: np.ndarray, radius: int) -> str:
     """The plan that self_join chooses."""
     words = hamming.to_words(codes[hamming.distinct(codes)[0]])
     n = words.shape[1]
-    return (
-        str(hamming_tables.planned(words, None, 8 * codes.shape[1], radius)[0]) if n > 1 and radius else "distinct only"
-    )
+    if radius == 0:
+        return "distinct only"
+    sample = hamming_plan.measure([words], 8 * codes.shape[1], radius=radius)
+    return str(hamming_plan.choose(sample, radius, rows=n, pairs=n * n / 2))
 
 
 def report(name: str, codes: np.ndarray, radius: int, *, faiss_at: int) -> None:
     """One line of the table; faiss runs on faiss_at of the codes."""
-    pairs, seconds, peak = ours(codes, radius)
+    pairs, seconds, cpu, peak = ours(codes, radius)
     part = codes[:: max(1, len(codes) // faiss_at)]
-    theirs = faiss_seconds(part, radius, repeats=3 if len(part) <= 100_000 else 1) * (len(codes) / len(part)) ** 2
+    more = (len(codes) / len(part)) ** 2
+    theirs, their_cpu = (more * t for t in faiss_seconds(part, radius, repeats=3 if len(part) <= 100_000 else 1))
     how = "run" if len(part) == len(codes) else f"from {len(part):,}"
     print(
         f"| {name} | {len(codes):,} | {8 * codes.shape[1]} | {radius} | {pairs:,} | {seconds:.2f} "
-        f"| {theirs:.2f} ({how}) "
-        f"| {theirs / seconds:.1f} | {peak:.0f} | {plan_of(codes, radius)} |",
+        f"| {theirs:.2f} ({how}) | {theirs / seconds:.1f} | {cpu:.2f} | {their_cpu:.2f} | {their_cpu / cpu:.1f} "
+        f"| {peak:.0f} | {plan_of(codes, radius)} |",
         flush=True,
     )
 
@@ -161,8 +164,11 @@ def main() -> None:
     args = parser.parse_args()
     narrow, wide = photo_codes(args.codes)
     print(f"{len(narrow):,} codes of photos; {THREADS} threads; faiss {faiss.__version__}, numpy {np.__version__}")
-    print("| set | codes | bits | radius | pairs | imkin s | faiss s | ratio | peak MB | plan |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print(
+        "| set | codes | bits | radius | pairs | imkin s | faiss s | ratio "
+        "| imkin CPU s | faiss CPU s | ratio | peak MB | plan |"
+    )
+    print("|---" * 13 + "|")
     if "million" in args.only:
         report("million", filled(narrow, 1_000_000, most_flips=8), 6, faiss_at=1_000_000 if args.full else 100_000)
     if "wide" in args.only:

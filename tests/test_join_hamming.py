@@ -104,7 +104,7 @@ def test_neighbours_planted_around_the_radius_are_found_up_to_it(nbytes, radius)
     for plan in (
         None,
         Plan(),
-        choose(measure(hamming.to_words(codes), 8 * nbytes, radius=radius), radius, rows=3000, pairs=1e11),
+        choose(measure([hamming.to_words(codes)], 8 * nbytes, radius=radius), radius, rows=3000, pairs=1e11),
     ):
         found = as_list(self_join(codes, radius, plan=plan))
         for bits, i, j in planted:
@@ -125,7 +125,7 @@ def test_a_large_real_like_set_gives_what_blocked_brute_force_gives():
         found = self_join(
             codes,
             radius,
-            plan=choose(measure(hamming.to_words(codes), 64, radius=radius), radius, rows=10**5, pairs=1e12),
+            plan=choose(measure([hamming.to_words(codes)], 64, radius=radius), radius, rows=10**5, pairs=1e12),
         )
         assert as_list(found) == as_list(expected)
         assert as_list(self_join(codes, radius)) == as_list(expected)
@@ -135,7 +135,7 @@ def test_every_plan_that_is_chosen_covers_its_radius():
     words = np.random.default_rng(7).integers(0, 2**64, (4, 4096), dtype=np.uint64)
     for bits, radii in ((64, range(1, 24)), (256, (1, 5, 16, 31, 40, 90))):
         for radius in radii:
-            sample = measure(words[: bits // 64], bits, radius=radius)
+            sample = measure([words[: bits // 64]], bits, radius=radius)
             for rows in (1000, 100_000, 10_000_000):
                 plan = choose(sample, radius, rows=rows, pairs=rows**2 / 2)
                 assert plan.covers(radius)

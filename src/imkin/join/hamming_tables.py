@@ -13,7 +13,18 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from imkin.join.hamming_plan import KEY_BITS, Bits, Plan, Table, Words, choose, measure, take_bits
+from imkin.join.hamming_plan import (
+    KEY_BITS,
+    Bits,
+    Plan,
+    Table,
+    Words,
+    choose,
+    measure,
+    reordered,
+    single_bits,
+    take_bits,
+)
 
 Index = NDArray[np.intp]
 Emit = Callable[[Index, Index, NDArray[np.uint16]], None]
@@ -30,31 +41,26 @@ STRIPE = 2048
 # A bucket of so many pairs is joined on its own. At most TILE.
 HOT_PAIRS = 1 << 16
 # Up to so many pairs brute force is done without looking for a plan.
-FEW_PAIRS = 1 << 20
+FEW_PAIRS = 1 << 22
 ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
-def planned(a: Words, b: Words | None, bits: int, radius: int) -> tuple[Plan, int]:
-    """The plan of a join, and how many words of two codes to look at before all of them."""
-    n, m = a.shape[1], 0 if b is None else b.shape[1]
-    pairs = n * m if m else n * n / 2
-    if pairs <= FEW_PAIRS:
-        return Plan(), len(a)
-    sample = measure(a if b is None else np.concatenate([a, b], axis=1), bits, radius=radius)
-    return choose(sample, radius, rows=n + m, pairs=pairs), sample.words
-
-
 def tasks_of(a: Words, b: Words | None, bits: int, radius: int, plan: Plan | None) -> Iterator[Callable[[Emit], None]]:
-    """The join in independent pieces."""
-    if a.shape[1] == 0 or (b is None and radius == 0) or (b is not None and b.shape[1] == 0):
+    """The join of distinct codes in independent pieces. b: None joins a with itself. plan: None takes the best."""
+    n, m = a.shape[1], 0 if b is None else b.shape[1]
+    if n == 0 or (b is None and radius == 0) or (b is not None and m == 0):
         return
-    best, words = planned(a, b, bits, radius)
-    plan = plan or best
-    if plan.blocks:
+    pairs, words = n * n / 2 if b is None else float(n * m), len(a)
+    if pairs > FEW_PAIRS:
+        sample = measure([a] if b is None else [a, b], bits, radius=radius)
+        plan, words = plan or choose(sample, radius, rows=n + m, pairs=pairs), sample.words
+        if sample.order is not None:
+            a, b = reordered(a, sample.order), None if b is None else reordered(b, sample.order)
+    if plan and plan.blocks:
         for table in plan.tables():
             yield partial(run_table, a, b, radius, table, words)
     else:
-        for start in range(0, a.shape[1], STRIPE):
+        for start in range(0, n, STRIPE):
             yield partial(run_stripe, a, b, radius, start, words)
 
 
@@ -63,20 +69,62 @@ def run_stripe(a: Words, b: Words | None, radius: int, start: int, words: int, e
     others = a if b is None else b
     cols = TILE // TILE_ROWS
     scratch = Scratch(words)
+
+    def close(i: Index, j: Index, xor: Words) -> None:
+        if b is None:
+            after = np.flatnonzero(i < j)
+            i, j, xor = i[after], j[after], xor[:, after]
+        apart = ones(completed(xor, a, others, i, j))
+        within = np.flatnonzero(apart <= radius)
+        if len(within):
+            emit(i[within], j[within], apart[within])
+
+    gathered = Gathered(close)
     for i0 in range(start, min(start + STRIPE, a.shape[1]), TILE_ROWS):
-        rows = a[:, i0 : min(i0 + TILE_ROWS, start + STRIPE)]
+        rows = a[:words, i0 : min(i0 + TILE_ROWS, start + STRIPE), None]
         for j0 in range(i0 if b is None else 0, others.shape[1], cols):
-            columns = others[:, j0 : j0 + cols]
-            hits = scratch.near(rows[:words, :, None], columns[:words, None, :], radius)
-            if len(hits) == 0:
-                continue
-            i, j = np.divmod(hits, columns.shape[1])
-            i, j = i + i0, j + j0
-            if b is None:
-                i, j = i[i < j], j[i < j]
-            apart = np.bitwise_count(a[:, i] ^ others[:, j]).sum(axis=0, dtype=np.uint16)
-            keep = apart <= radius
-            emit(i[keep], j[keep], apart[keep])
+            columns = others[:words, None, j0 : j0 + cols]
+            near = scratch.near(rows, columns, radius)
+            if len(near):
+                i, j = np.divmod(near, columns.shape[2])
+                gathered.add(i + i0, j + j0, scratch.xor[:, near])
+    gathered.flush()
+
+
+def completed(xor: Words, a: Words, b: Words, i: Index, j: Index) -> Words:
+    """Differences (w, m) of a[:, i] and b[:, j], of which the first words are known."""
+    if len(xor) == len(a):
+        return xor
+    return np.stack([*xor, *(a[k].take(i) ^ b[k].take(j) for k in range(len(xor), len(a)))])
+
+
+def ones(xor: Words) -> NDArray[np.uint16]:
+    """(m,) number of ones in each column of (w, m)."""
+    total: NDArray[np.uint16] = np.bitwise_count(xor).sum(axis=0, dtype=np.uint16)
+    return total
+
+
+class Gathered:
+    """Hands pairs over in a few large arrays, which costs less than in many small ones."""
+
+    def __init__(self, hits: Hits) -> None:
+        self.hits = hits
+        self.parts: list[tuple[Index, Index, Words]] = []
+        self.count = 0
+
+    def add(self, i: Index, j: Index, xor: Words) -> None:
+        """Take some pairs; hand over what is there once it is many."""
+        self.parts.append((i, j, xor))
+        self.count += len(i)
+        if self.count >= TILE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand over what is there."""
+        if self.parts:
+            i, j, xor = (np.concatenate([part[k] for part in self.parts], axis=-1) for k in range(3))
+            self.parts, self.count = [], 0
+            self.hits(i, j, xor)
 
 
 class Scratch:
@@ -89,11 +137,11 @@ class Scratch:
         self.small = np.empty(TILE, bool)
 
     def near(self, a: Words, b: Words, radius: int) -> Index:
-        """Flat positions, in the broadcast of a[k] and b[k], where at most `radius` bits of all words k differ.
+        """Flat positions, in a[k] and b[k] stretched to one matrix, where at most `radius` bits of all words k differ.
 
         The differences stay in `xor` until the next call.
         """
-        shape = np.broadcast_shapes(a.shape[1:], b.shape[1:])
+        shape = (max(a.shape[1], b.shape[1]), max(a.shape[2], b.shape[2]))
         size = shape[0] * shape[1]
         ones, total, small = self.ones[:size], self.total[:size], self.small[:size]
         for k in range(len(a)):
@@ -103,7 +151,7 @@ class Scratch:
             if k:
                 np.add(total, ones, out=total)
         np.less_equal(total, radius, out=small)
-        return np.flatnonzero(small)
+        return small.nonzero()[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +202,7 @@ def run_table(a: Words, b: Words | None, radius: int, table: Table, words: int, 
             i, j, xor = left.order[i[mine]], right.order[j[mine]], xor[:, mine]
         else:
             i, j = left.order[i], right.order[j]
-            xor = np.stack([*xor, *(a[k].take(i) ^ others[k].take(j) for k in range(len(xor), len(a)))])
+            xor = completed(xor, a, others, i, j)
             within = np.flatnonzero(ones(xor) <= radius)
             mine = within[table.owned(xor[:, within])]
             i, j, xor = i[mine], j[mine], xor[:, mine]
@@ -175,12 +223,6 @@ def run_table(a: Words, b: Words | None, radius: int, table: Table, words: int, 
         compare(right.only(two), left.only(two), radius, lambda j, i, xor: owned(i, j, xor))
 
 
-def ones(xor: Words) -> NDArray[np.uint16]:
-    """(m,) number of ones in each column of (w, m)."""
-    total: NDArray[np.uint16] = np.bitwise_count(xor).sum(axis=0, dtype=np.uint16)
-    return total
-
-
 def compare(tall: Side, short: Side, radius: int, hits: Hits, *, within: bool = False) -> None:
     """Compare the codes in each bucket of `tall` with those of the same bucket of `short`.
 
@@ -190,7 +232,7 @@ def compare(tall: Side, short: Side, radius: int, hits: Hits, *, within: bool = 
     """
     scratch = Scratch(len(tall.codes))
     by_size = np.argsort(tall.size.astype(np.uint32), kind="stable")[::-1]
-    waiting, held, done = [], 0, 0
+    gathered, done = Gathered(hits), 0
     while done < len(by_size):
         rows = int(tall.size[by_size[done]])
         some = by_size[done : done + max(1, TILE // rows)]
@@ -208,20 +250,8 @@ def compare(tall: Side, short: Side, radius: int, hits: Hits, *, within: bool = 
             if not within:
                 real = row < heights[col]
                 near, row, col = near[real], row[real], col[real]
-            waiting.append((first[col] + row, other[col] + rank, scratch.xor[:, near]))
-            held += len(near)
-            if held >= TILE:
-                flush(waiting, hits)
-                held = 0
-    flush(waiting, hits)
-
-
-def flush(waiting: list[tuple[Index, Index, Words]], hits: Hits) -> None:
-    """Hand over what has gathered: a few large arrays cost less than many small ones."""
-    if waiting:
-        i, j, xor = (np.concatenate([part[k] for part in waiting], axis=-1) for k in range(3))
-        waiting.clear()
-        hits(i, j, xor)
+            gathered.add(first[col] + row, other[col] + rank, scratch.xor[:, near])
+    gathered.flush()
 
 
 def sorted_keys(words: Words, kept: tuple[Bits, ...]) -> tuple[Index, Words]:
@@ -261,7 +291,7 @@ def run_bucket(a: Words, b: Words | None, in_a: Index, in_b: Index, radius: int,
     varying = np.bitwise_or.reduce(part_a ^ part_a[:, :1], axis=1)
     if part_b is not None:
         varying |= np.bitwise_or.reduce(part_b ^ part_a[:, :1], axis=1)
-    places = np.flatnonzero((varying[:, None] >> np.arange(64, dtype=np.uint64)) & np.uint64(1))
+    places = np.flatnonzero(single_bits(varying[:, None]))
     if len(in_a) * len(in_b) > FEW_PAIRS and len(places):
         part_a = reordered(part_a, places)
         part_b = None if part_b is None else reordered(part_b, places)
@@ -274,12 +304,3 @@ def run_bucket(a: Words, b: Words | None, in_a: Index, in_b: Index, radius: int,
 
     for task in tasks_of(part_a, part_b, max(len(places), 1), radius, None):
         task(owned)
-
-
-def reordered(words: Words, places: Index) -> Words:
-    """Codes made of the bits at the given places, in that order."""
-    out = np.zeros(((len(places) + 63) // 64, words.shape[1]), np.uint64)
-    for to, place in enumerate(places.tolist()):
-        bit = (words[place // 64] >> np.uint64(place % 64)) & np.uint64(1)
-        out[to // 64] |= bit << np.uint64(to % 64)
-    return out
