@@ -213,8 +213,25 @@ def test_a_radius_or_a_plan_that_cannot_be_is_refused():
         self_join(codes, 4, plan=Plan((Block(0, 64, 3, 8),)))
     with pytest.raises(UsageError, match="codes must be"):
         cross_join(codes, np.zeros((3, 9), np.uint8), 4)
+    with pytest.raises(UsageError, match="jobs must be 1 or more, not 0"):
+        self_join(codes, 4, jobs=0)
     with pytest.raises(ValueError, match="errors < parts"):
         Block(0, 8, 4, 4)
+
+
+def test_bits_that_most_codes_share_are_spread_over_the_keys_and_no_pair_is_lost():
+    rng = np.random.default_rng(13)
+    for nbytes in (8, 9):
+        codes = np.packbits(rng.random((4000, 8 * nbytes)) < 0.2, axis=1)
+        codes[:, 0] = 255
+        order = measure([hamming.to_words(codes)], 8 * nbytes, radius=4).order
+        assert sorted(order.tolist()) == list(range(8 * nbytes))
+        # The eight bits that tell nothing apart are no neighbours any more.
+        assert np.diff(np.flatnonzero(order < 8)).min() > 1
+        plan = Plan((Block(0, 8 * nbytes, 4, 8),))
+        joined = self_join(codes, 4, plan=plan)
+        assert len(joined[0]) > 10
+        assert as_list(joined) == as_list(self_join(codes, 4, plan=Plan()))
 
 
 def test_the_result_is_the_same_for_any_number_of_threads():
@@ -229,8 +246,9 @@ def test_the_result_is_the_same_for_any_number_of_threads():
 def test_a_hot_bucket_takes_neither_quadratic_memory_nor_loses_pairs():
     rng = np.random.default_rng(11)
     codes = rng.integers(0, 256, (20_000, 8), dtype=np.uint8)
-    # Half of the codes have their first 24 bits alike: two keyed bytes of some table are, too.
-    codes[:10_000, :3] = 0
+    # Each half has its first 24 bits alike, and no bit is the same in most codes: no other order of bits would help.
+    codes[:10_000, :3], codes[10_000:, :3] = 0x5A, 0xA5
+    assert measure([hamming.to_words(codes)], 64, radius=6).order is None
     plan = Plan((Block(0, 64, 6, 8),))
     tracemalloc.start()
     found = self_join(codes, 6, plan=plan, jobs=1)

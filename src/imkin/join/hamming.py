@@ -14,9 +14,14 @@ from imkin.join.hamming_plan import KEY_BITS, Plan, Words
 from imkin.join.hamming_tables import Emit, Index, runs, tasks_of
 
 Codes = NDArray[np.uint8]
-# Elements. With numpy's 8192 a ufunc over rows of 64 to 2048 takes three times as long (numpy 2.4): it copies.
-BUFFER = 512
 Joined = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int16]]
+Numbers = NDArray[np.uint32]
+Found = tuple[Numbers, Numbers, NDArray[np.int16]]
+# Elements of a ufunc's buffer. With numpy's 8192 it copies rows of 64 to 2048, which takes three times as long (2.4).
+BUFFER = 512
+# What all threads together may take beside the result, and what a table takes for each code.
+WORKING_BYTES = 2 << 30
+CODE_BYTES = 48
 
 
 def distinct(codes: Codes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -52,15 +57,13 @@ def self_join(codes: Codes, radius: int, *, jobs: int | None = None, plan: Plan 
     k equal codes are k * (k - 1) / 2 pairs of the result: where that may be many, join codes[first] of `distinct`.
     Raises UsageError for codes that are no such array, or a radius outside 0..bits.
     """
-    bits = check(codes, codes, radius, plan)
+    bits = check(codes, codes, radius, plan, jobs)
     first, inverse = distinct(codes)
     words = to_words(codes if len(first) == len(codes) else codes[first])
-    left, right, apart = search(words, None, bits, radius, plan, jobs)
+    found = search(words, None, bits, radius, plan, jobs)
     if len(first) < len(codes):
-        left, right, apart = with_copies(left, right, apart, inverse, inverse)
-        inner_left, inner_right = inside_groups(inverse)
-        left, right = np.concatenate([left, inner_left]), np.concatenate([right, inner_right])
-        apart = np.concatenate([apart, np.zeros(len(inner_left), np.int16)])
+        found = joined([with_copies(*found, inverse, inverse), inside_groups(inverse)])
+    left, right, apart = found
     return in_order(np.minimum(left, right), np.maximum(left, right), apart, len(codes))
 
 
@@ -69,7 +72,7 @@ def cross_join(a: Codes, b: Codes, radius: int, *, jobs: int | None = None, plan
 
     a: (n, nbytes) uint8. b: (m, nbytes) uint8.
     """
-    bits = check(a, b, radius, plan)
+    bits = check(a, b, radius, plan, jobs)
     (first_a, inverse_a), (first_b, inverse_b) = distinct(a), distinct(b)
     left, right, apart = search(to_words(a[first_a]), to_words(b[first_b]), bits, radius, plan, jobs)
     if len(first_a) < len(a) or len(first_b) < len(b):
@@ -77,7 +80,7 @@ def cross_join(a: Codes, b: Codes, radius: int, *, jobs: int | None = None, plan
     return in_order(left, right, apart, len(b))
 
 
-def check(a: Codes, b: Codes, radius: int, plan: Plan | None) -> int:
+def check(a: Codes, b: Codes, radius: int, plan: Plan | None, jobs: int | None) -> int:
     """Number of bits of the codes, after a look at the arguments."""
     for codes in (a, b):
         if codes.ndim != 2 or codes.dtype != np.uint8 or codes.shape[1] != a.shape[1] or codes.shape[1] == 0:
@@ -89,6 +92,8 @@ def check(a: Codes, b: Codes, radius: int, plan: Plan | None) -> int:
         raise UsageError(f"radius must be 0..{bits} for codes of {bits} bits, not {radius}")
     if plan is not None and not (plan.covers(radius) and all(0 <= p.lo < p.hi <= bits for p in plan.blocks)):
         raise UsageError(f"the plan «{plan}» loses pairs of {bits}-bit codes within {radius} bits")
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"jobs must be 1 or more, not {jobs}")
     return bits
 
 
@@ -100,38 +105,47 @@ def to_words(codes: Codes) -> Words:
     return np.ascontiguousarray(np.ascontiguousarray(codes).view(np.uint64).reshape(n, (nbytes + 7) // 8).T)
 
 
-def search(
-    a: Words, b: Words | None, bits: int, radius: int, plan: Plan | None, jobs: int | None
-) -> tuple[Index, Index, NDArray[np.int16]]:
+def search(a: Words, b: Words | None, bits: int, radius: int, plan: Plan | None, jobs: int | None) -> Found:
     """Pairs of distinct codes, in no order that matters, found by a pool of threads. b: None joins a with itself."""
     tasks = list(tasks_of(a, b, bits, radius, plan))
-    workers = max(1, min(jobs or os.cpu_count() or 1, len(tasks)))
+    affordable = WORKING_BYTES // (CODE_BYTES * (a.shape[1] + (0 if b is None else b.shape[1])) + 1)
+    workers = max(1, min(jobs or os.cpu_count() or 1, len(tasks), affordable))
     if workers == 1:
         found = [collect(task) for task in tasks]
     else:
         with ThreadPoolExecutor(workers) as pool:
-            found = list(pool.map(collect, tasks))
-    left, right, apart = (np.concatenate([f[k] for f in found] or [np.empty(0, np.intp)]) for k in range(3))
-    return left, right, apart.astype(np.int16)
+            try:
+                found = list(pool.map(collect, tasks))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)  # else an interrupt would wait for every table
+                raise
+    return joined(found)
 
 
-def collect(task: Callable[[Emit], None]) -> tuple[NDArray[np.generic], ...]:
-    """What a task emits, as three arrays."""
-    parts: list[tuple[Index, Index, NDArray[np.uint16]]] = [
-        (np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0, np.uint16))
-    ]
+def collect(task: Callable[[Emit], None]) -> Found:
+    """What a task emits."""
+    parts: list[Found] = []
     with np.errstate():  # which also gives back the buffer size
         np.setbufsize(BUFFER)
-        task(lambda left, right, apart: parts.append((left, right, apart)))
-    return tuple(np.concatenate([part[k] for part in parts]) for k in range(3))
+        task(lambda i, j, n: parts.append((i.astype(np.uint32), j.astype(np.uint32), n.astype(np.int16))))
+    return joined(parts)
 
 
-def inside_groups(inverse: NDArray[np.int64]) -> tuple[Index, Index]:
-    """All pairs of positions with equal values."""
+def joined(parts: list[Found]) -> Found:
+    """Several arrays of pairs as one."""
+    parts = [(np.empty(0, np.uint32), np.empty(0, np.uint32), np.empty(0, np.int16)), *parts]
+    left, right, apart = (np.concatenate([part[k] for part in parts]) for k in range(3))
+    return left, right, apart
+
+
+def inside_groups(inverse: NDArray[np.int64]) -> Found:
+    """All pairs of positions with equal values, no bits apart."""
     order = np.argsort(inverse, kind="stable")
     start, size = runs(inverse[order].astype(np.uint64))
     after = np.repeat(start + size, size) - np.arange(len(order)) - 1
-    return order[np.repeat(np.arange(len(order)), after)], order[spans(np.arange(len(order)) + 1, after)]
+    left = order[np.repeat(np.arange(len(order)), after)].astype(np.uint32)
+    right = order[spans(np.arange(len(order)) + 1, after)].astype(np.uint32)
+    return left, right, np.zeros(len(left), np.int16)
 
 
 def spans(start: Index, count: Index) -> Index:
@@ -140,11 +154,9 @@ def spans(start: Index, count: Index) -> Index:
     return np.repeat(start - before, count) + np.arange(int(count.sum()))
 
 
-def with_copies(
-    left: Index, right: Index, apart: NDArray[np.int16], inverse_a: Index, inverse_b: Index
-) -> tuple[Index, Index, NDArray[np.int16]]:
+def with_copies(left: Numbers, right: Numbers, apart: NDArray[np.int16], inverse_a: Index, inverse_b: Index) -> Found:
     """Pairs of distinct codes, as pairs of all codes that equal them."""
-    order_a, order_b = (np.argsort(inverse, kind="stable") for inverse in (inverse_a, inverse_b))
+    order_a, order_b = (np.argsort(inverse, kind="stable").astype(np.uint32) for inverse in (inverse_a, inverse_b))
     size_a, size_b = np.bincount(inverse_a), np.bincount(inverse_b)
     start_a, start_b = np.cumsum(size_a) - size_a, np.cumsum(size_b) - size_b
     times = size_a[left] * size_b[right]
@@ -159,11 +171,15 @@ def with_copies(
     )
 
 
-def in_order(left: Index, right: Index, apart: NDArray[np.int16], n: int) -> Joined:
+def in_order(left: Numbers, right: Numbers, apart: NDArray[np.int16], n: int) -> Joined:
     """The pairs sorted by (left, right). n: more than any right."""
     bits = 16
     if len(left) and (int(left.max()) + 1) * n < 1 << (63 - bits):
-        packed = ((left * n + right) << bits) | apart
+        packed = left.astype(np.int64)
+        packed *= n
+        packed += right
+        packed <<= bits
+        packed |= apart
         packed.sort()
         key = packed >> bits
         return key // n, key % n, (packed & ((1 << bits) - 1)).astype(np.int16)
