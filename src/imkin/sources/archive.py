@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from imkin.errors import MissingPathError
-from imkin.image.limits import RefusedError
-from imkin.image.sniff import sniff
+from imkin.image import looks_like_an_image
 from imkin.sources import Filter, Item
 from imkin.sources.folder import IMAGE_ENDINGS, SNIFF_BYTES, SYSTEM_FOLDERS
 from imkin.types import Failure
@@ -118,14 +117,7 @@ def wants(name: str, size: int, wanted: Filter, head: Callable[[], bytes]) -> bo
         return False
     if wanted.include and not any(_matches(wanted.include, part, name) for part in parts):
         return False
-    return os.path.splitext(file)[1].lower() in IMAGE_ENDINGS or _is_picture(head()[:SNIFF_BYTES])
-
-
-def _is_picture(head: bytes) -> bool:
-    try:
-        return bool(sniff(head))
-    except RefusedError:
-        return False
+    return os.path.splitext(file)[1].lower() in IMAGE_ENDINGS or looks_like_an_image(head()[:SNIFF_BYTES])
 
 
 def _matches(globs: tuple[str, ...], part: str, relative: str) -> bool:

@@ -173,7 +173,7 @@ class _Run:
         try:
             await self._attempts(row, url)
         except PermanentError as error:
-            self._ledger.note(Entry(url, error=str(error)))
+            self._ledger.note(Entry(url, error=str(error), dead=error.dead))
         finally:
             with contextlib.suppress(OSError):
                 os.unlink(self._ledger.part(row))
@@ -248,7 +248,7 @@ class _Run:
         loop = asyncio.get_running_loop()
         checked = await loop.run_in_executor(self._decoders, self._check, self._ledger.part(row), entry.url)
         if isinstance(checked, Failure):
-            raise PermanentError(f"not a picture: {checked.reason}")
+            raise PermanentError(f"not a picture: {checked.reason}", dead=True)
         self._ledger.keep(row, entry, format_name=checked)
 
     def _check(self, part: str, url: str) -> str | Failure:

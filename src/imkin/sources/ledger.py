@@ -19,6 +19,8 @@ LEDGER = ".imkin-fetch.jsonl"
 RESULTS = "results.csv"
 PART = ".part"
 
+COLUMNS = ("row", "url", "status", "sha256", "size", "final_url", "file", "error")
+
 Status = Literal["ok", "copy", "failed", "empty", "pending"]
 
 # Pillow's names of formats whose files are called otherwise.
@@ -27,7 +29,10 @@ _ENDINGS = {"JPEG": "jpg", "MPO": "jpg", "JPEG2000": "jp2", "HEIF": "heic", "TIF
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is known of one URL. Either file, sha256, size (bytes) and final_url are set, or error is."""
+    """What is known of one URL. Either file, sha256, size (bytes) and final_url are set, or error is.
+
+    dead: the server said that there is nothing, or that it is no picture; asking again would not help.
+    """
 
     url: str
     file: str = ""
@@ -35,11 +40,15 @@ class Entry:
     size: int = 0
     final_url: str = ""
     error: str = ""
+    dead: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One row of a table: `ok` has a file, `copy` shares that of an earlier row, `pending` was not reached."""
+    """One row of a table: `ok` has a file, `copy` shares that of an earlier row, `pending` was not reached.
+
+    dead: see `Entry`.
+    """
 
     row: int
     url: str
@@ -49,6 +58,7 @@ class Outcome:
     final_url: str
     file: str
     error: str
+    dead: bool = False
 
 
 class Ledger:
@@ -129,7 +139,7 @@ class Ledger:
             if entry is None:
                 yield Outcome(row, url, "pending", "", 0, "", "", "not fetched yet")
             elif entry.error:
-                yield Outcome(row, url, "failed" if url else "empty", "", 0, "", "", entry.error)
+                yield Outcome(row, url, "failed" if url else "empty", "", 0, "", "", entry.error, entry.dead)
             else:
                 content = bytes.fromhex(entry.sha256)[:16]
                 status: Status = "copy" if content in met else "ok"
@@ -182,9 +192,9 @@ class Ledger:
 def _csv(outcomes: Iterable[Outcome]) -> Iterator[bytes]:
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(Outcome.__slots__)
+    lines.writerow(COLUMNS)
     for outcome in outcomes:
-        lines.writerow(getattr(outcome, name) for name in Outcome.__slots__)
+        lines.writerow(getattr(outcome, name) for name in COLUMNS)
         yield text.getvalue().encode("utf-8", "surrogateescape")
         text.seek(0)
         text.truncate()

@@ -40,7 +40,14 @@ class WebLimits:
 
 
 class PermanentError(Exception):
-    """The row's URL gives no body, and would give none if asked again now; the text says why."""
+    """The row's URL gives no body, and would give none if asked again now; the text says why.
+
+    dead: the server itself says that there is nothing to be had, now or later.
+    """
+
+    def __init__(self, reason: str, *, dead: bool = False) -> None:
+        super().__init__(reason)
+        self.dead = dead
 
 
 class TransientError(Exception):
@@ -212,7 +219,7 @@ def _check_status(status: int, headers: Mapping[str, str]) -> None:
         too_many = status == HTTPStatus.TOO_MANY_REQUESTS
         raise TransientError(_status_text(status), wait_s=wait_s, whole_host=too_many or wait_s is not None)
     if status not in (HTTPStatus.OK, HTTPStatus.NON_AUTHORITATIVE_INFORMATION):
-        raise PermanentError(_status_text(status))
+        raise PermanentError(_status_text(status), dead=status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE))
     packed = headers.get("content-encoding", "identity")
     if packed != "identity":
         raise PermanentError(f"the server packed the body as {packed} without being asked to")
