@@ -8,12 +8,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from servers import picture, pictures
 
 from imkin.errors import OutputError, StoppedError, UsageError
 from imkin.sources.address import RefusedError, check_name, is_public
 from imkin.sources.download import GIVEN_UP_AFTER, Clock, Fetched, FetchOptions, fetch
 from imkin.sources.web import WebLimits, retry_after
+from servers import picture, pictures
+from servers_h2 import certificate, http2
 
 LOOPBACK = WebLimits(allow_private=True, connect_s=2, read_s=1, total_s=1, max_bytes=1 << 20)
 OPTIONS = FetchOptions(web=LOOPBACK)
@@ -268,6 +269,25 @@ def test_the_address_that_was_resolved_is_the_one_connected_to_under_the_name_as
         assert server.hosts == {f"images.example:{port}"}
     assert asked == ["images.example"]
     assert results(tmp_path)[0]["status"] == "ok"
+
+
+def test_http_2_carries_several_requests_over_one_checked_connection_with_tls(tmp_path, monkeypatch):
+    async def here(host: str, port: int) -> Sequence[str]:
+        return ["127.0.0.1"]
+
+    cert, key = certificate(tmp_path, "pictures.example")
+    monkeypatch.setenv("SSL_CERT_FILE", cert)
+    with http2(picture(1, format_name="PNG"), cert, key) as server:
+        urls = [f"https://pictures.example:{server.port}/{at}" for at in range(12)]
+        counts = run(urls, tmp_path / "out", resolver=here)
+        assert (counts.ok, counts.copies) == (1, 11)
+        assert server.requests == 12
+        assert server.connections <= OPTIONS.per_host  # those begun before the first one said that it is HTTP/2
+        assert server.names == {f"pictures.example:{server.port}"}
+        monkeypatch.delenv("SSL_CERT_FILE")
+        run(urls[:1], tmp_path / "unknown", resolver=here)
+        assert server.requests == 12
+    assert "certificate is not valid" in results(tmp_path / "unknown")[0]["error"]
 
 
 @pytest.mark.parametrize("direct", ["", "192.168.77.1"])
