@@ -222,7 +222,7 @@ def test_a_radius_or_a_plan_that_cannot_be_is_refused():
 def test_bits_that_most_codes_share_are_spread_over_the_keys_and_no_pair_is_lost():
     rng = np.random.default_rng(13)
     for nbytes in (8, 9):
-        codes = np.packbits(rng.random((4000, 8 * nbytes)) < 0.2, axis=1)
+        codes = np.packbits(rng.random((4000, 8 * nbytes)) < 0.12, axis=1)
         codes[:, 0] = 255
         order = measure([hamming.to_words(codes)], 8 * nbytes, radius=4).order
         assert sorted(order.tolist()) == list(range(8 * nbytes))
@@ -230,7 +230,7 @@ def test_bits_that_most_codes_share_are_spread_over_the_keys_and_no_pair_is_lost
         assert np.diff(np.flatnonzero(order < 8)).min() > 1
         plan = Plan((Block(0, 8 * nbytes, 4, 8),))
         joined = self_join(codes, 4, plan=plan)
-        assert len(joined[0]) > 10
+        assert len(joined[0]) > 100
         assert as_list(joined) == as_list(self_join(codes, 4, plan=Plan()))
 
 
