@@ -18,7 +18,15 @@ from imkin.train.data import FEWEST, SIDE, Photos, gather  # noqa: E402
 from imkin.train.drawn import drawn_pictures, letterings  # noqa: E402
 
 SMALL = loop.Plan(
-    steps=4, pairs=8, sides=((0.0, 32), (0.5, 48)), drawn=4, others=4, memory=24, memory_from=0.0, warm_steps=2
+    steps=4,
+    pairs=8,
+    sides=((0.0, 32), (0.5, 48)),
+    drawn=4,
+    others=4,
+    memory=24,
+    memory_from=0.0,
+    warm_steps=2,
+    shipped_side=48,
 )
 
 
@@ -141,7 +149,7 @@ def test_compression_in_fine_steps_changes_nothing_and_in_coarse_steps_only_the_
 def test_the_plan_grows_the_edits_over_the_first_half_and_the_pictures_late():
     plan = loop.Plan()
     assert [round(plan.strength(done), 3) for done in (0, 0.25, 0.5, 1)] == [0.15, 0.575, 1.0, 1.0]
-    assert [plan.side(done) for done in (0, 0.69, 0.7, 1)] == [96, 96, 128, 128]
+    assert [SMALL.side(done) for done in (0, 0.49, 0.5, 1)] == [32, 32, 48, 48]
     assert plan.learning_rate(10_000, 1.0) == pytest.approx(plan.rate / 100)
 
 

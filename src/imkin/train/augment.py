@@ -192,7 +192,7 @@ def colour(pictures: Tensor, strength: Tensor, *, generator: torch.Generator) ->
     matrix = matrix + 0.25 * torch.randn(n, 3, 3, generator=generator) * s * active(0.25)
     tint = torch.tensor([1.07, 0.9, 0.7])[:, None] * (active(0.2) * gray) + (1 - active(0.2) * gray)
     matrix = matrix * tint
-    gain = (uniform((n, 1, 1), -0.5, 0.5, generator=generator) * s * active(0.5)).exp()
+    gain = (uniform((n, 1, 1), -0.9, 0.5, generator=generator) * s * active(0.5)).exp()
     contrast = (uniform((n, 1, 1), -0.8, 0.7, generator=generator) * s * active(0.5)).exp()
     shift = uniform((n, 1, 1), -0.2, 0.2, generator=generator) * s * active(0.4)
     flat = pictures.flatten(2)

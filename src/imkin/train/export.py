@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -128,7 +129,7 @@ def export(network: KinNet, path: str, *, side: int, card: dict[str, object]) ->
         raise ImkinError(f"the exported model differs from the trained one by {difference:.2g}; nothing was written")
     facts = {
         "input": "pictures", "layout": "NCHW", "size": side, "output": "vectors", "dim": DIM, "pooling": "in the graph",
-        **card,
+        "sha256": hashlib.sha256(model).hexdigest(), **card,
     }  # fmt: skip
     try:
         for name, data in ((path, model), (os.path.splitext(path)[0] + ".json", json.dumps(facts, indent=1).encode())):

@@ -76,7 +76,7 @@ def train_kin(wanted: argparse.Namespace) -> dict[str, object]:
         best = loop.train(run, log=log)
     network = loop.network_of(best)
     card = loop.card(plan, best, photos=len(photos), data_sheet=DATA_SHEET)
-    difference = export.export(network, wanted.out, side=plan.sides[-1][1], card=card)
+    difference = export.export(network, wanted.out, side=plan.shipped_side, card=card)
     return {
         "out": wanted.out, "steps": best.step, "uAP": round(best.uap, 4), "largest_difference": difference,
         "minutes": round((time.monotonic() - began) / 60, 1),
