@@ -23,6 +23,9 @@ VERBS: tuple[Verb, ...] = get_args(Verb)
 
 KEEP, LEAVE = "keep", "leave"
 
+# Where files wait that were deleted or replaced by links; hidden, so that no scan finds them.
+HELD = ".imkin-held"
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -190,17 +193,24 @@ def plan_text(plan: Plan) -> str:
 def read_plan(path: str) -> Plan:
     """The plan in a file. Raises MissingPathError; UsageError if it is damaged, changed or of another version."""
     try:
-        with open(path, encoding="utf-8") as file:
-            whole = json.load(file, parse_constant=_no_number)
+        with open(path, "rb") as file:
+            content = file.read()
     except OSError as error:
         raise MissingPathError(f"cannot read the plan {path}: {error.strerror}") from None
+    return parse_plan(content, name=path)
+
+
+def parse_plan(text: str | bytes, *, name: str) -> Plan:
+    """The plan that `plan_text` wrote. Raises UsageError as `read_plan` does, naming `name`."""
+    try:
+        whole = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is no plan: {error}") from None
+        raise UsageError(f"{name} is no plan: {error}") from None
     try:
         plan = _plan(whole)
         check(plan)
     except UsageError as error:
-        raise UsageError(f"{path} is refused, nothing was done: {error}") from None
+        raise UsageError(f"{name} is refused, nothing was done: {error}") from None
     return plan
 
 

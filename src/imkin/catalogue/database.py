@@ -42,12 +42,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             first BLOB NOT NULL, second BLOB NOT NULL, verdict TEXT NOT NULL CHECK (verdict IN ('same', 'different')),
             decided_ns INTEGER NOT NULL, PRIMARY KEY (first, second), CHECK (first < second)) STRICT, WITHOUT ROWID""",
         """CREATE TABLE runs (
-            id INTEGER PRIMARY KEY, token TEXT NOT NULL, started_ns INTEGER NOT NULL, state TEXT NOT NULL,
-            plan TEXT NOT NULL) STRICT""",
+            id INTEGER PRIMARY KEY, token TEXT NOT NULL, verb TEXT NOT NULL, started_ns INTEGER NOT NULL,
+            state TEXT NOT NULL, plan TEXT NOT NULL) STRICT""",
         """CREATE TABLE journal (
             run INTEGER NOT NULL REFERENCES runs (id), step INTEGER NOT NULL, action INTEGER NOT NULL,
             state TEXT NOT NULL, note TEXT NOT NULL, entry TEXT NOT NULL, PRIMARY KEY (run, step))
             STRICT, WITHOUT ROWID""",
+        "CREATE INDEX journal_open ON journal (run) WHERE state IN ('intended', 'undoing')",
     ),
 )
 

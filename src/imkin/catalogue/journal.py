@@ -20,19 +20,21 @@ from imkin.errors import UsageError
 # States of a run in which a process is, or was, at work.
 OPEN = ("applying", "undoing")
 
+_RUN = "id, token, verb, started_ns, state"
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """One applied plan. state: applying, stopped, applied, undoing, partly undone or undone.
 
-    token: makes the run's names (temporary files, holding folders) unlike those of any other catalogue.
+    token: makes the run's holding folder unlike that of any other catalogue. verb: of the plan.
     """
 
     id: int
     token: str
+    verb: str
     started_ns: int
     state: str
-    plan: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +60,16 @@ class Journal:
         self._database = database
         self._unwritten: list[tuple[str, str, int, int]] = []
 
-    def begin(self, plan: str) -> Run:
+    def begin(self, plan: str, *, verb: str) -> Run:
         """A new run, in state `applying`."""
         token, now = secrets.token_hex(4), time.time_ns()
         with self._database.transaction():
             self._database.execute(
-                "INSERT INTO runs (token, started_ns, state, plan) VALUES (?, ?, 'applying', ?)", (token, now, plan)
+                "INSERT INTO runs (token, verb, started_ns, state, plan) VALUES (?, ?, ?, 'applying', ?)",
+                (token, verb, now, plan),
             )
             ((number,),) = self._database.execute("SELECT max(id) FROM runs")
-        return Run(number, token, now, "applying", plan)
+        return Run(number, token, verb, now, "applying")
 
     def intend(self, run: int, action: int, entries: Sequence[Mapping[str, Any]]) -> list[Step]:
         """Write down steps that are about to be taken, as one commit."""
@@ -92,10 +95,12 @@ class Journal:
         """Note how a step ended; it is on the disk after the next write or `flush`."""
         self._unwritten.append((state, note, step.run, step.number))
 
-    def mark(self, steps: Sequence[Step], state: str) -> None:
-        """Set the state of steps, as one commit."""
+    def mark(self, steps: Sequence[Step], state: str, *, run_state: str = "") -> None:
+        """Set the state of steps, and of their run if one is given, as one commit."""
         with self._database.transaction():
             self._write()
+            if run_state:
+                self._database.execute("UPDATE runs SET state = ? WHERE id = ?", (run_state, steps[0].run))
             self._database.execute_many(
                 "UPDATE journal SET state = ? WHERE run = ? AND step = ?", ((state, s.run, s.number) for s in steps)
             )
@@ -119,15 +124,29 @@ class Journal:
 
     def runs(self) -> list[Run]:
         """All runs, oldest first."""
-        rows = self._database.execute("SELECT id, token, started_ns, state, plan FROM runs ORDER BY id")
+        return [Run(*row) for row in self._database.execute(f"SELECT {_RUN} FROM runs ORDER BY id")]
+
+    def open_runs(self) -> list[Run]:
+        """The runs in which something is begun and not ended, oldest first."""
+        marks = ", ".join("?" * len(OPEN))
+        rows = self._database.execute(
+            f"SELECT {_RUN} FROM runs WHERE state IN ({marks}) "
+            "OR id IN (SELECT run FROM journal WHERE state IN ('intended', 'undoing')) ORDER BY id",
+            OPEN,
+        )
         return [Run(*row) for row in rows]
 
     def run(self, number: int) -> Run:
         """One run. Raises UsageError if there is none of that number."""
-        rows = self._database.execute("SELECT id, token, started_ns, state, plan FROM runs WHERE id = ?", (number,))
+        rows = self._database.execute(f"SELECT {_RUN} FROM runs WHERE id = ?", (number,))
         if not rows:
             raise UsageError(f"there is no run {number}; `imkin history` lists them")
         return Run(*rows[0])
+
+    def plan(self, run: int) -> str:
+        """The plan that a run was begun with."""
+        ((plan,),) = self._database.execute("SELECT plan FROM runs WHERE id = ?", (run,))
+        return str(plan)
 
     def steps(self, run: int) -> list[Step]:
         """The steps of a run, in the order in which they were taken."""
