@@ -3,6 +3,7 @@ import contextlib
 import csv
 import hashlib
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -45,9 +46,11 @@ def files(out: Path) -> list[str]:
 
 
 def test_pictures_are_named_by_their_row_and_their_true_format(tmp_path):
-    with pictures() as (_, base):
+    with pictures() as (server, base):
+        run([f"{base}/img/1?my picture"], tmp_path / "spaces")
+        assert server.asked == {"/img/1?my%20picture": 1}
         counts = run([f"{base}/img/1.PNG", f"{base}/img/2.JPEG", f"{base}/img/3.WEBP?x=.gif"], tmp_path)
-    assert files(tmp_path) == ["000001.png", "000002.jpg", "000003.webp"]
+    assert files(tmp_path) == ["000001.png", "000002.jpg", "000003.webp", "spaces"]
     assert (tmp_path / "000001.png").read_bytes() == picture(1, format_name="PNG")
     assert (counts.rows, counts.ok, counts.failed) == (3, 3, 0)
 
@@ -159,8 +162,10 @@ def test_only_pictures_are_kept_and_each_failure_says_why(tmp_path):
 
 def test_a_slow_loris_ends_by_the_limit_on_the_whole_answer(tmp_path):
     options = FetchOptions(web=WebLimits(allow_private=True, read_s=5, total_s=0.4))
+    began = time.monotonic()
     with pictures() as (_, base):
         run([f"{base}/drip", f"{base}/headers"], tmp_path, options=options)
+    assert time.monotonic() - began < 5
     assert [row["error"] for row in results(tmp_path)] == ["the answer took longer than 0.4 s"] * 2
 
 

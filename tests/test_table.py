@@ -199,6 +199,11 @@ def test_the_url_column_is_guessed_only_when_there_is_one(tmp_path):
         found(write(tmp_path / "c.csv", ""))
 
 
+def test_urls_with_spaces_are_urls(tmp_path):
+    text = f"note,url\nx,http://a.example/my picture.jpg\ny,{B}\n"
+    assert found(write(tmp_path / "a.csv", text)) == [(1, "http://a.example/my picture.jpg"), (2, B)]
+
+
 def test_a_column_with_a_few_urls_among_words_is_not_taken_for_the_url_column(tmp_path):
     text = "note,url\n" + "".join(f"{'see ' if at else ''}{A if not at else 'x'},{B}\n" for at in range(5))
     assert found(write(tmp_path / "a.csv", text))[0] == (1, B)

@@ -27,7 +27,8 @@ SAMPLE_ROWS = 1000
 # A row longer than this is a quote that was never closed, or no table.
 MAX_RECORD_CHARS = 1 << 24
 
-URL = re.compile(r"\s*https?://\S+\s*", re.IGNORECASE)
+# Spaces inside are allowed: they are common in tables, and are escaped when the URL is asked for.
+URL = re.compile(r"\s*https?://[^\s/][^\r\n]*\s*", re.IGNORECASE)
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
