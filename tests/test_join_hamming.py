@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imkin.errors import UsageError
-from imkin.join import hamming, hamming_tables
+from imkin.join import hamming, hamming_plan, hamming_tables
 from imkin.join.hamming import cross_join, distinct, self_join
-from imkin.join.hamming_plan import Block, Plan, choose, count_bits, measure
+from imkin.join.hamming_plan import Block, Plan, choose, count_bits, measure, take_bits
 
 
 def brute_force(a, b, radius):
@@ -87,6 +87,9 @@ def test_both_joins_equal_brute_force_for_every_plan(data):
         patch.setattr(hamming_tables, "TILE", tile)
         for name, most in (("HOT_PAIRS", tile), ("FEW_PAIRS", 100), ("STRIPE", 9)):
             patch.setattr(hamming_tables, name, data.draw(st.integers(min(2, most), most), label=name))
+        key_bits = data.draw(st.integers(1, 32))
+        patch.setattr(hamming_tables, "KEY_BITS", key_bits)
+        patch.setattr(hamming_plan, "KEY_BITS", key_bits)
         patch.setattr(hamming_tables, "TILE_ROWS", data.draw(st.integers(1, 2)))
         assert as_list(self_join(codes, radius, plan=plan, jobs=1)) == brute_force_self(codes, radius)
         a, b = codes[:split], codes[split:]
@@ -159,6 +162,17 @@ def test_every_difference_within_the_radius_is_owned_by_exactly_one_table():
             bucket = np.flatnonzero(sum(count_bits(words, part).astype(int) for part in table.kept) == 0)
             owners[bucket[table.owned(words[:, bucket])]] += 1
         assert (owners == 1).all()
+
+
+def test_bits_are_taken_and_counted_across_words():
+    code = int.from_bytes(np.random.default_rng(14).bytes(24), "little")
+    words = hamming.to_words(np.frombuffer(code.to_bytes(24, "little"), np.uint8)[None])
+    for lo in range(192):
+        for hi in range(lo + 1, 193):
+            expected = code >> lo & ((1 << (hi - lo)) - 1)
+            assert count_bits(words, (lo, hi)).tolist() == [expected.bit_count()]
+            if hi - lo <= 64:
+                assert take_bits(words, (lo, hi)).tolist() == [expected]
 
 
 def test_distinct_codes_are_numbered_by_their_first_occurrence():
