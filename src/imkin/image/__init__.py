@@ -5,6 +5,7 @@ What comes out shows what a viewer shows: upright (EXIF), opaque (over white), s
 
 from imkin.image.decoding import Image, decode, measure
 from imkin.image.limits import FORMATS, Limits
+from imkin.image.origin import Origin, origin
 from imkin.image.shrink import area_gray, area_rgb, encode_jpeg, encode_png, gray, resize_gray, thumbnail
 from imkin.image.sniff import looks_like_an_image
 
@@ -16,6 +17,7 @@ __all__ = [
     "VERSION",
     "Image",
     "Limits",
+    "Origin",
     "area_gray",
     "area_rgb",
     "decode",
@@ -24,6 +26,7 @@ __all__ = [
     "gray",
     "looks_like_an_image",
     "measure",
+    "origin",
     "resize_gray",
     "thumbnail",
 ]
