@@ -12,12 +12,12 @@ import zlib
 from pathlib import Path
 
 import pytest
-from servers import picture
 
 from imkin.errors import MissingExtraError, MissingPathError
 from imkin.sources import Filter
 from imkin.sources.archive import ArchiveLimits, is_archive, walk
 from imkin.types import Failure
+from servers import picture
 
 PICTURES = {f"{folder}{seed}.jpg": picture(seed) for seed, folder in enumerate(["b/", "", "a/deep/", "a/"])}
 
@@ -39,7 +39,8 @@ def make_tar(path: Path, content: dict[str, bytes], mode: str = "w") -> Path:
 
 
 def make_tar_zst(path: Path, content: dict[str, bytes]) -> Path:
-    zstandard = pytest.importorskip("zstandard")
+    import zstandard
+
     plain = make_tar(path.with_suffix(""), content)
     path.write_bytes(zstandard.ZstdCompressor().compress(plain.read_bytes()))
     return path
@@ -55,7 +56,7 @@ def split(found: object) -> tuple[dict[str, object], list[Failure]]:
     return items, failures
 
 
-def contents(path: Path, wanted: Filter = Filter(), limits: ArchiveLimits | None = None) -> dict[str, bytes]:  # noqa: B008
+def contents(path: Path, wanted: Filter = Filter(), limits: ArchiveLimits | None = None) -> dict[str, bytes]:
     items, failures = split(walk(str(path), wanted, limits=limits))
     assert failures == []
     return {name.removeprefix(f"{path}!/"): item.read() for name, item in items.items()}

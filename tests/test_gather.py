@@ -9,18 +9,15 @@ from pathlib import Path
 
 import pytest
 import typer
-from typer.testing import CliRunner
-
-from servers import pictures, sheets
-from test_sheet import ID, credentials
-
-pytest.importorskip("google.auth")
 from cryptography.hazmat.primitives.asymmetric import rsa
+from typer.testing import CliRunner
 
 from imkin.cli import gather as commands
 from imkin.library import Library
 from imkin.sources import fetched
 from imkin.types import Failure
+from servers import pictures, sheets
+from test_sheet import ID, credentials
 
 APP = typer.Typer()
 commands.register(APP)

@@ -3,10 +3,6 @@ import os
 from pathlib import Path
 
 import pytest
-
-from servers import Fault, Formula, SheetServer, sheets
-
-pytest.importorskip("google.auth")
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -24,6 +20,7 @@ from imkin.sources.sheet import (
     write_order,
 )
 from imkin.sources.table import url_column
+from servers import Fault, Formula, SheetServer, sheets
 
 A, B, C = "http://a.example/1.jpg", "http://b.example/2.jpg", "http://c.example/3.jpg"
 ID = "1AbC_dEf-GhIjKlMnOpQrStUvWxYz0123456789abcdE"

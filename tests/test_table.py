@@ -91,7 +91,7 @@ def test_json_lines_have_the_columns_that_their_objects_name(tmp_path):
 
 
 def test_parquet_is_read_by_columns(tmp_path):
-    pa = pytest.importorskip("pyarrow")
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     path = str(tmp_path / "a.parquet")
