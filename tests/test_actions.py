@@ -557,7 +557,7 @@ def test_two_processes_never_change_files_at_once(root, database):
 
 
 def test_the_kept_file_is_read_once_a_run(root, database, monkeypatch):
-    module = sys.modules["imkin.actions.apply"]
+    module = sys.modules["imkin.actions.recheck"]
     read = []
     real = module.digest
     monkeypatch.setattr(module, "digest", lambda path: (read.append(os.path.basename(path)), real(path))[1])

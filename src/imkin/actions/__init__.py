@@ -5,13 +5,15 @@ changes    the changes of one file: take, give back, settle after a crash
 trash      the desktop's trash            places    where files go
 apply      apply, resume                  recovery  recover
 undo       undo, history, purge           outcome   what became of a run
+layout     groups into folders            recheck   a file again, before it is changed
 lock       one process at a time
 """
 
 from imkin.actions.apply import apply, resume
 from imkin.actions.disk import DISK, Disk
+from imkin.actions.layout import layout
 from imkin.actions.outcome import Outcome, Row
 from imkin.actions.recovery import recover
 from imkin.actions.undo import history, purge, undo
 
-__all__ = ["DISK", "Disk", "Outcome", "Row", "apply", "history", "purge", "recover", "resume", "undo"]
+__all__ = ["DISK", "Disk", "Outcome", "Row", "apply", "history", "layout", "purge", "recover", "resume", "undo"]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 
 from imkin.actions.changes import Change, entry_of
-from imkin.actions.disk import DISK, Disk, RefusedError, digest, in_words
+from imkin.actions.disk import DISK, Disk, RefusedError, in_words
 from imkin.actions.lock import exclusive
 from imkin.actions.outcome import Outcome, outcome_of
 from imkin.actions.places import Places
+from imkin.actions.recheck import READ_ONLY, Recheck, is_read_only
 from imkin.actions.recovery import put_back, recover_runs
 from imkin.catalogue import Database
 from imkin.catalogue.journal import Journal, Run, Step
@@ -94,7 +94,7 @@ class _Work:
         self._run, self._journal, self._disk = run, journal, disk
         self._actions = plan.actions
         self._places = Places(plan, run)
-        self._digests: dict[tuple[str, int, int, int, int], str] = {}
+        self._check = Recheck()
         self._kept = dict(_names(member.file for group in plan.groups for member in group if member.do == KEEP))
 
     def go(self, progress: Progress | None, stop: Stop | None) -> Outcome:
@@ -157,33 +157,18 @@ class _Work:
 
     def _refusal(self, action: Action) -> str:
         """Why an action is not taken, or empty. Raises OSError if a file cannot be looked at."""
-        if reason := self._changed(action.keep):
+        if reason := self._check.changed(action.keep):
             return f"the kept {action.keep.path} {reason}"
         for seen in (action.file, *action.bundle):
             name = "" if seen is action.file else f"{seen.path} of its bundle "
-            if reason := self._changed(seen):
+            if reason := self._check.changed(seen):
                 return name + reason
             status = os.lstat(seen.path)
             if kept := self._kept.get((status.st_dev, status.st_ino)):
                 return f"{name}is a hard link of the kept {kept}: nothing would be won"
-            if not status.st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
-                return f"{name}is read-only; make it writable to have it cleaned"
+            if is_read_only(status):
+                return f"{name}{READ_ONLY}"
         return ""
-
-    def _changed(self, seen: Seen) -> str:
-        """How a file differs from what the plan saw, or empty."""
-        try:
-            status = os.lstat(seen.path)
-            if not stat.S_ISREG(status.st_mode):
-                return "is no regular file any more"
-            if (status.st_size, status.st_mtime_ns) != (seen.size, seen.mtime_ns):
-                return "changed since the scan"
-            key = (seen.path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-            if key not in self._digests:
-                self._digests[key] = digest(seen.path)
-        except (FileNotFoundError, NotADirectoryError):
-            return "is not there any more"
-        return "" if self._digests[key] == seen.sha256 else "changed since the scan, in its content alone"
 
 
 def _names(kept: Iterable[Seen]) -> Iterable[tuple[tuple[int, int], str]]:

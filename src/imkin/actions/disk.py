@@ -211,8 +211,8 @@ def copy_verified(disk: Disk, file: Seen, source: str, dest: str, *, part: str) 
         if digest(part) != file.sha256:
             raise RefusedError("its content changed since the scan")
         place(disk, part, dest)
-    except (OSError, RefusedError):
-        with contextlib.suppress(FileNotFoundError):
+    except BaseException:
+        with contextlib.suppress(OSError):
             disk.unlink(part)
         raise
     disk.sync_folder(os.path.dirname(dest))
