@@ -15,8 +15,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +24,7 @@ RUNS = 3
 THREADS = os.cpu_count() or 1
 
 
-def draw(folder: Path, count: int, width: int, height: int) -> None:
+def draw(folder: Path, count: int, width: int, height: int, grain: float = 5.0) -> None:
     """JPEGs with the entropy of photos: gradients, shapes and grain, quality 88."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     for number in range(count):
@@ -39,79 +37,85 @@ def draw(folder: Path, count: int, width: int, height: int) -> None:
         for _ in range(30):
             top, left = rng.integers(0, height), rng.integers(0, width)
             base[top : top + height // 8, left : left + width // 8] += rng.uniform(-60, 60, 3)
-        grain = rng.normal(0, 5, (height, width, 1))
-        pixels = np.clip(128 + base + grain, 0, 255).astype(np.uint8)
+        noise = rng.normal(0, grain, (height, width, 1))
+        pixels = np.clip(128 + base + noise, 0, 255).astype(np.uint8)
         Image.fromarray(pixels).save(folder / f"{number:04}.jpg", quality=88)
 
 
-def imkin_rate(folder: Path) -> float:
-    import imkin
+METER = """
+import resource, sys, time
+from pathlib import Path
+folder, few, threads = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 
-    count = len(list(folder.iterdir()))
-    with tempfile.TemporaryDirectory() as cache, imkin.Library(f"{cache}/c.sqlite") as library:
-        started = time.perf_counter()
-        scanned = library.scan([str(folder)], "phash")
-        took = time.perf_counter() - started
-    assert len(scanned.files) == count
-    return count / took
+def cpu():
+    return sum(getattr(resource.getrusage(who), field) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+               for field in ("ru_utime", "ru_stime"))
 
-
-def bare_rate(folder: Path, side: int = 96) -> float:
-    paths = sorted(folder.iterdir())
-
-    def decode(path: Path) -> None:
-        with Image.open(path) as picture:
-            picture.draft("RGB", (side, side))
-            picture.load()
-
-    with ThreadPoolExecutor(THREADS) as pool:
-        started = time.perf_counter()
-        list(pool.map(decode, paths))
-        return len(paths) / (time.perf_counter() - started)
-
-
-IMAGEDEDUP = """
-import sys, time
-import torch
-for name, schema in (("nms", "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"),
-                     ("qnms", "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")):
-    lib = globals().setdefault("lib", torch.library.Library("torchvision", "DEF"))
-    lib.define(schema)
-from imagededup.methods import PHash
-hasher = PHash(verbose=False)
-hasher.encode_images(image_dir=sys.argv[2], num_enc_workers=int(sys.argv[3]))
-started = time.perf_counter()
-found = hasher.encode_images(image_dir=sys.argv[1], num_enc_workers=int(sys.argv[3]))
-print(len(found) / (time.perf_counter() - started))
+def meter(work):
+    work(few)
+    wall, used = time.perf_counter(), cpu()
+    work(folder)
+    print(time.perf_counter() - wall, cpu() - used)
 """
 
+CONTENDERS = {
+    "imkin": """
+import imkin, tempfile
+def work(folder):
+    with tempfile.TemporaryDirectory() as cache, imkin.Library(cache + "/c.sqlite", jobs=threads) as library:
+        assert len(library.scan([str(folder)], "phash").files) == len(list(folder.iterdir()))
+meter(work)
+""",
+    "bare scaled decode": """
+from concurrent.futures import ThreadPoolExecutor
+from PIL import Image
+def decode(path):
+    with Image.open(path) as picture:
+        picture.draft("RGB", (96, 96))
+        picture.load()
+def work(folder):
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(decode, folder.iterdir()))
+meter(work)
+""",
+    "imagededup": """
+from imagededup.methods import PHash
+hasher = PHash(verbose=False)
+meter(lambda folder: hasher.encode_images(image_dir=folder, num_enc_workers=threads))
+""",
+}
 
-def imagededup_rate(folder: Path, python: str, few: Path) -> float | None:
-    done = subprocess.run(
-        [python, "-c", IMAGEDEDUP, folder, few, str(THREADS)], capture_output=True, text=True, check=False
-    )
-    return float(done.stdout.split()[-1]) if done.returncode == 0 else None
 
-
-def compare(count: int, width: int, height: int, python: str) -> None:
+def compare(count: int, width: int, height: int, grain: float, python: str) -> None:
     with tempfile.TemporaryDirectory() as name, tempfile.TemporaryDirectory() as warm:
         folder = Path(name)
-        draw(folder, count, width, height)
-        draw(Path(warm), 2, 64, 64)
+        draw(folder, count, width, height, grain)
+        draw(Path(warm), 2, 64, 64, grain)
         size = sum(path.stat().st_size for path in folder.iterdir()) / count
         print(f"{count} JPEGs of {width} x {height}, {size / 1e6:.2f} MB each, {THREADS} threads, medians of {RUNS}")
-        rows: dict[str, list[float]] = {"imkin": [], "bare scaled decode": [], "imagededup": []}
+        times: dict[str, list[tuple[float, float]]] = {label: [] for label in CONTENDERS}
         for _ in range(RUNS):
-            rows["imkin"].append(imkin_rate(folder))
-            rows["bare scaled decode"].append(bare_rate(folder))
-            other = imagededup_rate(folder, python, Path(warm))
-            if other is not None:
-                rows["imagededup"].append(other)
-        own = statistics.median(rows["imkin"])
-        for label, rates in rows.items():
-            if rates:
-                median = statistics.median(rates)
-                print(f"  {label:<20}{median:>10.1f} images/s   imkin / this = {own / median:.2f}")
+            for label, code in CONTENDERS.items():
+                program = python if label == "imagededup" else sys.executable
+                done = subprocess.run(
+                    [program, "-c", METER + code, folder, warm, str(THREADS)],
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                )
+                if done.returncode == 0:
+                    wall, cpu = map(float, done.stdout.split()[-2:])
+                    times[label].append((wall, cpu))
+        own = [statistics.median(column) for column in zip(*times["imkin"], strict=True)]
+        for label, rows in times.items():
+            if not rows:
+                print(f"  {label}: not installed here")
+                continue
+            wall, cpu = (statistics.median(column) for column in zip(*rows, strict=True))
+            print(
+                f"  {label:<20}{count / wall:>9.1f} images/s {1000 * cpu / count:>9.2f} ms of processor an image"
+                f"   imkin is {wall / own[0]:.2f} times as fast, {cpu / own[1]:.2f} by processor time"
+            )
 
 
 def again() -> None:
@@ -119,7 +123,7 @@ def again() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "p"
         folder.mkdir()
-        draw(folder, 40, 160, 120)
+        draw(folder, 40, 160, 120, 3.0)
         originals = sorted(folder.iterdir())
         for number in range(count - 40):
             data = originals[number % 40].read_bytes()
@@ -136,8 +140,9 @@ def again() -> None:
 if __name__ == "__main__":
     what, python = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else sys.executable
     if what == "large":
-        compare(40, 4000, 3000, python)
+        compare(24, 4000, 3000, 5.0, python)
+        compare(24, 4000, 3000, 1.5, python)
     elif what == "small":
-        compare(1000, 500, 400, python)
+        compare(1000, 500, 400, 5.0, python)
     else:
         again()

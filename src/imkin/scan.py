@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,8 +29,9 @@ Progress = Callable[[str, int, int], None]
 Stop = Callable[[], bool]
 """Asked now and then; the work ends with StoppedError when it says True. What was done by then is kept."""
 
-# Images that a thread reads, decodes and fingerprints together: bounds both its memory and what a stop waits for.
-BATCH = 16
+# What a thread reads, decodes and fingerprints together: bounds its memory, what a stop waits for, and how long the
+# last thread works alone. A 12-megapixel JPEG has about 4 MB.
+BATCH, BATCH_BYTES = 16, 4_000_000
 # Items looked up in the catalogue at once.
 LOOK_UP = 1000
 # DESIGN: an interruption loses at most the last second of work.
@@ -99,7 +100,7 @@ def scan(
                 missing.append(at)
         _check(stop)
     done = len(items) - len(missing)
-    batches = ([(at, items[at]) for at in missing[i : i + BATCH]] for i in range(0, len(missing), BATCH))
+    batches = _batches([(at, items[at]) for at in missing])
     unsaved: list[_Row] = []
     saved_at = time.monotonic()
     try:
@@ -120,6 +121,19 @@ def scan(
         work.halt.set()
         work.save(items, unsaved)
     return replace(_collect(items, rows, fingerprinter.spec, found=found, failures=failures), grays=grays)
+
+
+def _batches(missing: Sequence[tuple[int, Item]]) -> Iterator[list[tuple[int, Item]]]:
+    batch: list[tuple[int, Item]] = []
+    size = 0
+    for at, item in missing:
+        batch.append((at, item))
+        size += item.size
+        if len(batch) == BATCH or size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def _check(stop: Stop | None) -> None:
