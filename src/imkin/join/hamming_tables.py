@@ -34,8 +34,9 @@ Hits = Callable[[Index, Index, Words], None]
 
 # Comparisons done at a time: the arrays of one step (512 KiB of uint64) stay in a core's second-level cache.
 TILE = 1 << 16
-# Rows of a brute-force tile; its columns are the rest of TILE.
+# Rows of a brute-force tile, more where columns are few; its columns are the rest of TILE.
 TILE_ROWS = 16
+MOST_ROWS = 64
 # Codes a brute-force task takes from one side.
 STRIPE = 2048
 # A bucket of so many pairs is joined on its own. At most TILE.
@@ -67,7 +68,8 @@ def tasks_of(a: Words, b: Words | None, bits: int, radius: int, plan: Plan | Non
 def run_stripe(a: Words, b: Words | None, radius: int, start: int, words: int, emit: Emit) -> None:
     """Compare codes start..start+STRIPE-1 of a with all of b, or with those of a that come after."""
     others = a if b is None else b
-    cols = TILE // TILE_ROWS
+    height = max(TILE_ROWS, min(TILE // others.shape[1], MOST_ROWS))
+    cols = TILE // height
     scratch = Scratch(words)
 
     def close(i: Index, j: Index, xor: Words) -> None:
@@ -80,8 +82,8 @@ def run_stripe(a: Words, b: Words | None, radius: int, start: int, words: int, e
             emit(i[within], j[within], apart[within])
 
     gathered = Gathered(close)
-    for i0 in range(start, min(start + STRIPE, a.shape[1]), TILE_ROWS):
-        rows = a[:words, i0 : min(i0 + TILE_ROWS, start + STRIPE), None]
+    for i0 in range(start, min(start + STRIPE, a.shape[1]), height):
+        rows = a[:words, i0 : min(i0 + height, start + STRIPE), None]
         for j0 in range(i0 if b is None else 0, others.shape[1], cols):
             columns = others[:words, None, j0 : j0 + cols]
             near = scratch.near(rows, columns, radius)
@@ -288,13 +290,15 @@ def run_bucket(a: Words, b: Words | None, in_a: Index, in_b: Index, radius: int,
     others = a if b is None else b
     part_a = a.take(in_a, axis=1)
     part_b = None if b is None else b.take(in_b, axis=1)
-    varying = np.bitwise_or.reduce(part_a ^ part_a[:, :1], axis=1)
-    if part_b is not None:
-        varying |= np.bitwise_or.reduce(part_b ^ part_a[:, :1], axis=1)
-    places = np.flatnonzero(single_bits(varying[:, None]))
-    if len(in_a) * len(in_b) > FEW_PAIRS and len(places):
-        part_a = reordered(part_a, places)
-        part_b = None if part_b is None else reordered(part_b, places)
+    bits = 64 * len(a)
+    if len(in_a) * len(in_b) > FEW_PAIRS:
+        varying = np.bitwise_or.reduce(part_a ^ part_a[:, :1], axis=1)
+        if part_b is not None:
+            varying |= np.bitwise_or.reduce(part_b ^ part_a[:, :1], axis=1)
+        places = np.flatnonzero(single_bits(varying[:, None]))
+        if len(places):
+            bits, part_a = len(places), reordered(part_a, places)
+            part_b = None if part_b is None else reordered(part_b, places)
 
     def owned(i: Index, j: Index, apart: NDArray[np.uint16]) -> None:
         i, j = in_a[i], in_b[j]
@@ -302,5 +306,5 @@ def run_bucket(a: Words, b: Words | None, in_a: Index, in_b: Index, radius: int,
         if len(mine):
             emit(i[mine], j[mine], apart[mine])
 
-    for task in tasks_of(part_a, part_b, max(len(places), 1), radius, None):
+    for task in tasks_of(part_a, part_b, bits, radius, None):
         task(owned)
