@@ -199,42 +199,46 @@ class _Work:
     def read(self, batch: Sequence[tuple[int, Item]]) -> list[_Row]:
         """Rows of a batch of items: read, known content reused, the rest decoded and fingerprinted together."""
         rows: list[_Row] = []
-        fresh: list[tuple[_Row, Pixels | None]] = []
+        contents: list[tuple[int, Item, bytes, bytes]] = []
         for at, item in batch:
+            try:
+                data = item.read()
+                contents.append((at, item, data, hashlib.sha256(data).digest()))
+            except OSError as error:
+                rows.append(_failed(at, b"", Failure(item.path, "read", error.strerror or str(error))))
+        known = self._store.known(dict.fromkeys(sha256 for *_, sha256 in contents))
+        fresh: list[tuple[_Row, Pixels]] = []
+        for at, item, data, sha256 in contents:
             if self.halt.is_set():
                 break
-            row, pixels = self._read_one(at, item)
-            if row.file is not None and row.value is None:
-                fresh.append((row, pixels))
-            else:
+            answer = known.get(sha256)
+            if answer is not None and self._usable(answer):
+                rows.append(self._known_row(at, item, answer, how="copied"))
+                continue
+            row, pixels = self._decode(at, item, data, sha256)
+            if pixels is None:
                 rows.append(row)
+            else:
+                fresh.append((row, pixels))
         return rows + self._fingerprint(fresh)
 
-    def _read_one(self, at: int, item: Item) -> tuple[_Row, Pixels | None]:
-        try:
-            data = item.read()
-        except OSError as error:
-            return _failed(at, b"", Failure(item.path, "read", error.strerror or str(error))), None
-        sha256, sha1 = hashlib.sha256(data).digest(), hashlib.sha1(data, usedforsecurity=False).digest()
-        known = self._store.known([sha256]).get(sha256)
-        if known is not None and self._usable(known):
-            return self._known_row(at, item, known, how="copied"), None
+    def _decode(self, at: int, item: Item, data: bytes, sha256: bytes) -> tuple[_Row, Pixels | None]:
+        sha1 = hashlib.sha1(data, usedforsecurity=False).digest()
         if self._spec.kind == "bytes":
             measured = image.measure(data, path=item.path, limits=self._limits)
             if isinstance(measured, Failure):
                 return _failed(at, sha256, measured), None
-            file = _file(item, sha256, sha1, *measured)
-            return _Row(at, sha256, file, sha256, 1.0, None, "made"), None
+            return _Row(at, sha256, _file(item, sha256, sha1, *measured), sha256, 1.0, None, "made"), None
         decoded = image.decode(data, path=item.path, side=self._spec.side, limits=self._limits)
         if isinstance(decoded, Failure):
             return _failed(at, sha256, decoded), None
         file = _file(item, sha256, sha1, decoded.width, decoded.height, decoded.format)
         return _Row(at, sha256, file, None, 0.0, None, "made"), decoded.pixels
 
-    def _fingerprint(self, fresh: Sequence[tuple[_Row, Pixels | None]]) -> list[_Row]:
+    def _fingerprint(self, fresh: Sequence[tuple[_Row, Pixels]]) -> list[_Row]:
         if not fresh:
             return []
-        values, quality = self._fingerprinter.embed_batch([pixels for _, pixels in fresh if pixels is not None])
+        values, quality = self._fingerprinter.embed_batch([pixels for _, pixels in fresh])
         return [
             replace(row, value=self._bytes(value), quality=float(grade))
             for (row, _), value, grade in zip(fresh, values, quality, strict=True)

@@ -24,6 +24,11 @@ def resize_gray(gray: NDArray[np.uint8], *, width: int, height: int) -> NDArray[
     return np.asarray(Pillow.fromarray(gray).resize((width, height), Pillow.Resampling.LANCZOS))
 
 
+def small_gray(pixels: Pixels, *, width: int, height: int) -> NDArray[np.uint8]:
+    """resize_gray(gray(pixels)), without the array in between."""
+    return np.asarray(Pillow.fromarray(pixels).convert("L").resize((width, height), Pillow.Resampling.LANCZOS))
+
+
 def area_gray(gray: NDArray[np.uint8], *, width: int, height: int) -> NDArray[np.uint8]:
     """(height, width) uint8 of (h, w): the mean of the area each value covers, parts of pixels counted as parts.
 

@@ -50,7 +50,7 @@ class PHash:
 
     def embed_batch(self, images: Sequence[Pixels]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """Values (n, 8), with turns (n, 64), and quality (n,)."""
-        gray = small.shrink(small.grays(images), width=32, height=32, turns=self.turns)
+        gray = small.reduced(images, width=32, height=32, turns=self.turns)
         bits = phash(gray)
         return small.pack(bits, len(images)), quality(images, gray, bits)
 

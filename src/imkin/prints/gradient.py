@@ -32,7 +32,7 @@ class DHash:
 
     def embed_batch(self, images: Sequence[Pixels]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """Values (n, 8), with turns (n, 64), and quality (n,)."""
-        gray = small.shrink(small.grays(images), width=9, height=8, turns=self.turns)
+        gray = small.reduced(images, width=9, height=8, turns=self.turns)
         return small.pack(dhash(gray), len(images)), small.quality(images, gray)
 
 

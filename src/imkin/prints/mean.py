@@ -33,7 +33,7 @@ class AHash:
 
     def embed_batch(self, images: Sequence[Pixels]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """Values (n, 8), with turns (n, 64), and quality (n,)."""
-        gray = small.shrink(small.grays(images), width=8, height=8, turns=self.turns)
+        gray = small.reduced(images, width=8, height=8, turns=self.turns)
         return small.pack(ahash(gray), len(images)), small.quality(images, gray)
 
 

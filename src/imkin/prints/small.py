@@ -52,6 +52,14 @@ def shrink(gray: Sequence[NDArray[np.uint8]], *, width: int, height: int, turns:
     return small.reshape(-1, height, width)
 
 
+def reduced(images: Sequence[Pixels], *, width: int, height: int, turns: bool) -> NDArray[np.uint8]:
+    """`shrink` of the luma of pictures."""
+    if turns:
+        return shrink(grays(images), width=width, height=height, turns=True)
+    rows = [image.small_gray(pixels, width=width, height=height) for pixels in images]
+    return np.array(rows, np.uint8).reshape(-1, height, width)
+
+
 def quality(images: Sequence[Pixels], small: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Quality (n,) of pictures: the mean absolute deviation of their upright `small` ones; 0 if tiny, at most 1.
 
