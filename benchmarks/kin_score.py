@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from imkin import image
+from imkin.join import cosine
 from imkin.prints import embedding
 
 FALSE_RATE = 1e-5
@@ -66,7 +67,9 @@ def main():
     method = embedding.fingerprinter(regions=not wanted.whole)
     values, decode_s, make_s = fingerprints(paths, method)
     original = np.array(["__orig" in path.name for path in paths])
-    similarity = embedding.kin_similarities(values[~original], values[original])
+    similarity = cosine.similarities(
+        values[~original], values[original], regions=len(method.regions), cost=embedding.REGION_COST
+    )
     names = np.array([path.name for path in paths])
     result = score(names[~original], similarity, names[original])
     times = {"decode_ms": round(1e3 * decode_s, 2), "kin_ms": round(1e3 * make_s, 2)}

@@ -37,6 +37,7 @@ LEVELS = {
     "imkin.library": 3,
     "imkin.comparison": 3,
     "imkin.frames": 3,
+    "imkin.gather": 3,
     "imkin.videos": 3,
     "imkin.api": 3,
     "imkin": 3,
@@ -56,6 +57,10 @@ HOMES = {
     "torch": ("imkin.train", "imkin.models"),
     "ray": ("imkin.engine",),
     "av": ("imkin.sources",),
+    "httpx2": ("imkin.sources",),
+    "httpcore2": ("imkin.sources",),
+    "google": ("imkin.sources",),
+    "pyarrow": ("imkin.sources",),
     "typer": ("imkin.cli",),
     "onnxruntime": ("imkin.models", "imkin.prints", "imkin.train"),
 }

@@ -25,7 +25,7 @@ from imkin.join.ssim_store import GrayStore
 from imkin.policy import DEFAULT_RULES, Rule, choose, parse_rules
 from imkin.result import SCHEMA, Group, Member, Pair, Ranking, Result, Summary
 from imkin.scan import Progress, Scan, Stop, scan
-from imkin.sources import Filter, Item, folder
+from imkin.sources import Filter, Item, places
 from imkin.types import QUALITY_FLOOR, Failure, File, Fingerprinter, Pairs, Pixels, Prints
 
 # Rows of a ranking that are compared at once with all images: 64 × 1,000,000 similarities are 256 MB.
@@ -78,6 +78,8 @@ class Library:
         self._limits = limits
         self._wanted = wanted
         self._open: list[GrayStore] = []
+        # What is no file of its own (an archive's entry, a table's row), so that a report can show it.
+        self._readers: dict[str, Item] = {}
 
     def close(self) -> None:
         """Give the catalogue back, and the temporary files of pictures being compared."""
@@ -102,7 +104,9 @@ class Library:
         progress: Progress | None = None,
         stop: Stop | None = None,
     ) -> Scan:
-        """Find and fingerprint the images under folders and files. by: a method's name, or a fingerprinter itself.
+        """Find and fingerprint the images in folders, files, archives and tables of URLs.
+
+        by: a method's name, or a fingerprinter itself.
 
         Raises MissingPathError for a path that is not there, UsageError for an unknown method, or no images at all.
         """
@@ -112,11 +116,13 @@ class Library:
         items: list[Item] = []
         failures: list[Failure] = []
         # The reference comes first, so that a file in both is the reference's.
-        for entry in folder.walk([*scope.reference, *paths], self._wanted):
+        for entry in places.walk([*scope.reference, *paths], self._wanted):
             if isinstance(entry, Failure):
                 failures.append(entry)
             else:
                 items.append(entry)
+                if entry.source != "file":
+                    self._readers[entry.path] = entry
                 if progress and len(items) % 1000 == 0:
                     progress("listing", len(items), 0)
         found = len(items)
@@ -138,7 +144,7 @@ class Library:
         items: list[Item] = []
         failures: list[Failure] = []
         for path in paths:
-            for entry in folder.walk([path], self._wanted):
+            for entry in places.walk([path], self._wanted):
                 (failures if isinstance(entry, Failure) else items).append(entry)  # type: ignore[arg-type]
         return self._scan(items, _fingerprinter(by, turns=turns), len(items), failures, progress, None)
 
@@ -239,10 +245,14 @@ class Library:
     def pixels(self, path: str, side: int) -> Pixels | None:
         """Pixels of a file, its shorter side at least `side` where it has that much; None if it cannot be read."""
         try:
-            with open(path, "rb") as file:
-                decoded = image.decode(file.read(), path=path, side=side, limits=self._limits)
+            if path in self._readers:
+                data = self._readers[path].read()
+            else:
+                with open(path, "rb") as file:
+                    data = file.read()
         except OSError:
             return None
+        decoded = image.decode(data, path=path, side=side, limits=self._limits)
         return None if isinstance(decoded, Failure) else decoded.pixels
 
     def prints(self, scanned: Scan) -> Prints:

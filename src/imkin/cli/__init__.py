@@ -2,13 +2,14 @@
 
 options    every option, once        run     errors, interruption, progress, log
 find       group, pairs              look    rank, compare, methods, demo
+gather     fetch, sort
 """
 
 from typing import Annotated
 
 import typer
 
-from imkin.cli import find, look
+from imkin.cli import find, gather, look
 
 app = typer.Typer(
     name="imkin",
@@ -19,6 +20,7 @@ app = typer.Typer(
 )
 find.register(app)
 look.register(app)
+gather.register(app)
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's way

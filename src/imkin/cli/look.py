@@ -96,6 +96,7 @@ def compare(
 
     from imkin import image
     from imkin.comparison import compare as compare_images
+    from imkin.comparison import structure
     from imkin.report.collage import difference
     from imkin.report.files import write_atomic
 
@@ -104,7 +105,9 @@ def compare(
         if diff is not None:
             left, right = (library.pixels(path, 0) for path in (a, b))
             if left is not None and right is not None:
-                write_atomic(diff, [image.encode_png(difference(left, right, names=(a, b)))])
+                write_atomic(
+                    diff, [image.encode_png(difference(left, right, names=(a, b), structure=structure(left, right)))]
+                )
     if as_json:
         write(json.dumps(asdict(found)) + "\n")
         return
@@ -114,6 +117,8 @@ def compare(
     for method in found.methods:
         verdict = "alike" if method.similarity >= method.threshold else "-"
         write(f"  {method.name:<10} {method.similarity:7.4f}  {verdict:<6} (threshold {method.threshold:.4f})\n")
+    if found.ms_ssim is not None:
+        write(f"  {'ms-ssim':<10} {found.ms_ssim:7.4f}\n")
 
 
 def methods(*, as_json: Json = False) -> None:

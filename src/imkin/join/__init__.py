@@ -46,7 +46,9 @@ def near(prints: Prints, threshold: float, *, jobs: int | None = None) -> tuple[
         from imkin.join import cosine
 
         first, same = distinct(values.view(np.uint8).reshape(len(values), -1))
-        return same, cosine.self_join(values[first].astype(np.float32, copy=False), threshold)
+        regions, cost = int(str(spec.params.get("regions", 1))), float(str(spec.params.get("region_cost", 0.0)))
+        vectors = values[first].astype(np.float32, copy=False)
+        return same, cosine.self_join(vectors, threshold, regions=regions, cost=cost)
     first, same = distinct(values.astype(np.uint8, copy=False))
     if spec.kind == "bytes":
         return same, Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))

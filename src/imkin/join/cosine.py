@@ -11,10 +11,11 @@ from imkin.types import Pairs
 ROWS, COLUMNS = 1024, 8192
 
 
-def self_join(vectors: NDArray[np.float32], threshold: float) -> Pairs:
-    """All pairs with cosine ≥ threshold.
+def self_join(vectors: NDArray[np.float32], threshold: float, *, regions: int = 1, cost: float = 0.0) -> Pairs:
+    """All pairs with similarity ≥ threshold.
 
-    vectors: (n, dim) float32 of length 1. threshold: 0..1; at 0 every pair is one, those of negative cosine included.
+    vectors: (n, regions * dim) float32, each part of length 1. threshold: 0..1; at 0 every pair is one, those of
+    negative cosine included. See `similarities`.
     """
     left: list[NDArray[np.int64]] = []
     right: list[NDArray[np.int64]] = []
@@ -22,14 +23,29 @@ def self_join(vectors: NDArray[np.float32], threshold: float) -> Pairs:
     for start in range(0, len(vectors), ROWS):
         rows = vectors[start : start + ROWS]
         for column in range(start, len(vectors), COLUMNS):
-            cosine = np.clip(rows @ vectors[column : column + COLUMNS].T, 0, 1)
-            a, b = np.nonzero(cosine >= threshold)
+            similar = similarities(rows, vectors[column : column + COLUMNS], regions=regions, cost=cost)
+            a, b = np.nonzero(similar >= threshold)
             keep = a + start < b + column
             left.append(a[keep] + start)
             right.append(b[keep] + column)
-            similarity.append(cosine[a[keep], b[keep]])
+            similarity.append(similar[a[keep], b[keep]])
     if not left:
         return Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
     a, b, s = np.concatenate(left), np.concatenate(right), np.concatenate(similarity)
     order = np.lexsort((b, a))
     return Pairs(a[order], b[order], s[order])
+
+
+def similarities(
+    a: NDArray[np.float32], b: NDArray[np.float32], *, regions: int = 1, cost: float = 0.0
+) -> NDArray[np.float32]:
+    """Similarity (n, m) in 0..1 of (n, regions * dim) to (m, regions * dim): the best of the cosine of both wholes,
+    and of a whole and a region, `cost` off, both ways. The whole is the first part.
+    """
+    dim = a.shape[1] // regions
+    best = a[:, :dim] @ b[:, :dim].T
+    for start in range(dim, a.shape[1], dim):
+        part = slice(start, start + dim)
+        np.maximum(best, a[:, part] @ b[:, :dim].T - np.float32(cost), out=best)
+        np.maximum(best, a[:, :dim] @ b[:, part].T - np.float32(cost), out=best)
+    return np.clip(best, 0, 1, out=best)

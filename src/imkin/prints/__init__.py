@@ -46,6 +46,7 @@ BUILT_IN = (
     Method("phash", "imkin.prints.dct:fingerprinter", "64 bits: low frequencies, as imagehash", turns=True),
     Method("pdq", "imkin.prints.pdq:fingerprinter", "256 bits: low frequencies, as Meta's PDQ", turns=True),
     Method("vote", "imkin.prints.vote:fingerprinter", "two of ahash, phash and dhash at least", turns=True),
+    Method("kin", "imkin.prints.embedding:fingerprinter", "built-in copy-detection network, whole and regions"),
     Method("ssim", "imkin.prints.ssim:fingerprinter", "mean structural similarity of the gray pictures"),
 )
 

@@ -59,20 +59,32 @@ def collage(pairs: Sequence[Pair], *, load: Load) -> Pixels:
     return whole
 
 
-def difference(a: Pixels, b: Pixels, *, names: tuple[str, str] = ("left", "right")) -> Pixels:
+def difference(
+    a: Pixels,
+    b: Pixels,
+    *,
+    names: tuple[str, str] = ("left", "right"),
+    structure: NDArray[np.float64] | None = None,
+) -> Pixels:
     """Both images and, third, where they differ: from yellow, a little, to dark red, over a pale image.
 
     Both are brought to one size, that of a reduced to 560 pixels at most; colours are compared, not only light.
+    structure: the map of structural similarity, -1..1, of any size; a fourth panel, by the same colours.
     """
     sizes = [f"{shown(name)}, {each.shape[1]} x {each.shape[0]}" for name, each in zip(names, (a, b), strict=True)]
     scale = min(1.0, _PANEL / max(a.shape[:2]))
     width, height = (max(1, round(side * scale)) for side in (a.shape[1], a.shape[0]))
     left, right = (draw.resize(each, width=width, height=height) for each in (a, b))
     heat, most, share = _heat(left, right)
-    column = max(width, 220)
-    whole = draw.canvas(2 * _MARGIN + 3 * column + 2 * _GAP, 2 * _MARGIN + height + 34, _PAPER)
     words = f"differs in {share:.1%} of the area, by {most:.0%} at most" if most else "no difference"
-    for number, (panel, text) in enumerate(((left, sizes[0]), (right, sizes[1]), (heat, words))):
+    panels = [(left, sizes[0]), (right, sizes[1]), (heat, words)]
+    if structure is not None:
+        panels.append((_structure(left, structure), f"SSIM {structure.mean():.4f}, {structure.min():.2f} at least"))
+    column = max(width, 220)
+    whole = draw.canvas(
+        2 * _MARGIN + len(panels) * column + (len(panels) - 1) * _GAP, 2 * _MARGIN + height + 34, _PAPER
+    )
+    for number, (panel, text) in enumerate(panels):
         x = _MARGIN + number * (column + _GAP)
         draw.paste(whole, panel, left=x, top=_MARGIN)
         label = draw.shortened(text, size=17, width=column)
@@ -80,17 +92,32 @@ def difference(a: Pixels, b: Pixels, *, names: tuple[str, str] = ("left", "right
     return whole
 
 
+def _structure(picture: Pixels, similar: NDArray[np.float64]) -> Pixels:
+    """The picture, pale, under the colours of its lost structure: red where the similarity is 0 or below."""
+    lost = np.rint(255 * np.sqrt(np.clip(1 - similar, 0, 1))).astype(np.uint8)
+    height, width = picture.shape[:2]
+    strength = draw.resize(np.repeat(lost[..., None], 3, axis=2), width=width, height=height)[..., :1].astype(
+        np.float32
+    )
+    return _coloured(picture, strength / np.float32(255))
+
+
 def _heat(a: Pixels, b: Pixels) -> tuple[Pixels, float, float]:
     """The map, the largest difference (0..1), and the share of pixels that differ by more than noise."""
     apart = np.abs(a.astype(np.int16) - b).max(axis=2)
     strength = np.sqrt(np.minimum(apart / np.float32(_FULL_DIFFERENCE), 1))[..., None]
+    return _coloured(a, strength), float(apart.max()) / 255, float((apart > _NOISE).mean())
+
+
+def _coloured(picture: Pixels, strength: NDArray[np.float32]) -> Pixels:
+    """A pale picture under colours from yellow to dark red. strength: (h, w, 1) in 0..1."""
     steps = strength * np.float32(len(_HEAT) - 1)
     low = np.minimum(steps.astype(np.intp), len(_HEAT) - 2)
     colour = _HEAT[low[..., 0]] * (1 - (steps - low)) + _HEAT[low[..., 0] + 1] * (steps - low)
-    pale: NDArray[np.float32] = 200 + a.mean(axis=2, dtype=np.float32, keepdims=True) * np.float32(50 / 255)
+    pale: NDArray[np.float32] = 200 + picture.mean(axis=2, dtype=np.float32, keepdims=True) * np.float32(50 / 255)
     cover = np.minimum(strength * 1.6, 1)
-    mixed = np.rint(pale * (1 - cover) + colour * cover).astype(np.uint8)
-    return mixed, float(apart.max()) / 255, float((apart > _NOISE).mean())
+    mixed: Pixels = np.rint(pale * (1 - cover) + colour * cover).astype(np.uint8)
+    return mixed
 
 
 def _picture(whole: Pixels, path: str, pixels: Pixels | None, *, left: int, top: int) -> None:

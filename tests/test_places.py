@@ -1,0 +1,20 @@
+"""The main job over places that are no folders."""
+
+import zipfile
+
+import imkin
+from drawn import picture, write
+
+
+def test_an_archive_is_compared_like_a_folder_and_shown_in_the_report(tmp_path):
+    photo = write(tmp_path / "photos" / "a.png", picture(1))
+    with zipfile.ZipFile(tmp_path / "album.zip", "w") as album:
+        album.write(photo, "holiday/b.png")
+        album.write(write(tmp_path / "other.png", picture(2)), "c.png")
+    with imkin.Library() as library:
+        scanned = library.scan([str(tmp_path / "album.zip"), str(tmp_path / "photos")])
+        result = library.group(scanned, library.kin(scanned, 0.9), threshold=0.9)
+        (group,) = result.groups
+        assert {member.path for member in group.members} == {photo, f"{tmp_path}/album.zip!/holiday/b.png"}
+        assert {path: root for path, root in zip(scanned.prints.paths, scanned.root.tolist(), strict=True)}[photo] == 1
+        assert library.pixels(f"{tmp_path}/album.zip!/holiday/b.png", 0).tolist() == picture(1).tolist()
