@@ -16,5 +16,5 @@ def test_an_archive_is_compared_like_a_folder_and_shown_in_the_report(tmp_path):
         result = library.group(scanned, library.kin(scanned, 0.9), threshold=0.9)
         (group,) = result.groups
         assert {member.path for member in group.members} == {photo, f"{tmp_path}/album.zip!/holiday/b.png"}
-        assert {path: root for path, root in zip(scanned.prints.paths, scanned.root.tolist(), strict=True)}[photo] == 1
+        assert dict(zip(scanned.prints.paths, scanned.root.tolist(), strict=True))[photo] == 1
         assert library.pixels(f"{tmp_path}/album.zip!/holiday/b.png", 0).tolist() == picture(1).tolist()
