@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imkin.policy.deciding import decide
-from imkin.types import Pairs
+from imkin.grouping import Kin, expand, find_kin
+from imkin.policy.deciding import decide, respect
+from imkin.types import File, Pairs
 
 
 def pairs(table):
@@ -80,3 +81,54 @@ def test_two_equal_fingerprints_can_be_told_apart():
 def test_two_far_apart_can_be_joined_in_either_order(order):
     _, near = decide(np.array([0, 1]), pairs({}), {order: "same"})
     assert (near.left.tolist(), near.right.tolist(), near.similarity.tolist()) == ([0], [1], [1.0])
+
+
+@st.composite
+def scans(draw):
+    """Files with contents, fingerprint classes, near pairs and labels, as a scan has them; and verdicts."""
+    n = draw(st.integers(1, 8))
+    contents = draw(st.lists(st.integers(0, 5), min_size=n, max_size=n))
+    class_of = draw(st.lists(st.integers(0, 3), min_size=6, max_size=6))
+    same = np.unique([class_of[content] for content in contents], return_inverse=True)[1].astype(np.int64)
+    classes = int(same.max()) + 1
+    every = [(a, b) for a in range(classes) for b in range(a + 1, classes)]
+    near = pairs(dict.fromkeys(draw(st.sets(st.sampled_from(every))) if every else set(), 0.5))
+    labels = draw(st.none() | st.lists(st.integers(0, 2), min_size=n, max_size=n))
+    pairs_of_contents = [(a, b) for a in range(6) for b in range(a + 1, 6)]
+    verdicts = draw(
+        st.dictionaries(st.sampled_from(pairs_of_contents), st.sampled_from(["same", "different"]), max_size=4)
+    )
+    kin = find_kin(same, near, None if labels is None else np.array(labels, np.int64))
+    return kin, contents, labels, verdicts
+
+
+def listed(kin):
+    found = expand(kin)
+    rows = zip(found.left.tolist(), found.right.tolist(), found.similarity.tolist(), strict=True)
+    return {(a, b): similarity for a, b, similarity in rows}
+
+
+@given(scans())
+def test_verdicts_count_for_every_file_of_a_content_and_for_compared_ones_only(case):
+    kin, contents, labels, verdicts = case
+    files = [File(f"{at}", 1, 0, f"{content}", "", 1, 1, "") for at, content in enumerate(contents)]
+    expected = listed(kin)
+    for a in range(len(files)):
+        for b in range(a + 1, len(files)):
+            verdict = verdicts.get((min(contents[a], contents[b]), max(contents[a], contents[b])))
+            if verdict == "different":
+                expected.pop((a, b), None)
+            elif verdict == "same" and (labels is None or labels[a] != labels[b]):
+                expected.setdefault((a, b), 1.0)
+    respected = respect(kin, files, {(f"{a}", f"{b}"): verdict for (a, b), verdict in verdicts.items()})
+    assert listed(respected) == expected
+    first_of = [respected.node.tolist().index(node) for node in range(respected.count)]
+    assert first_of == sorted(first_of)
+    again = respect(respected, files, {(f"{a}", f"{b}"): verdict for (a, b), verdict in verdicts.items()})
+    assert listed(again) == expected
+
+
+def test_verdicts_on_other_contents_change_nothing():
+    kin = Kin(np.array([0, 0]), None, pairs({}))
+    files = [File(name, 1, 0, name, "", 1, 1, "") for name in "ab"]
+    assert respect(kin, files, {("a", "z"): "different"}) is kin

@@ -6,14 +6,30 @@ trash      the desktop's trash            places    where files go
 apply      apply, resume                  recovery  recover
 undo       undo, history, purge           outcome   what became of a run
 layout     groups into folders            recheck   a file again, before it is changed
-lock       one process at a time
+preparing  what a plan rests on           lock      one process at a time
 """
 
 from imkin.actions.apply import apply, resume
 from imkin.actions.disk import DISK, Disk
 from imkin.actions.layout import layout
 from imkin.actions.outcome import Outcome, Row
+from imkin.actions.preparing import Wish, make_plan
 from imkin.actions.recovery import recover
-from imkin.actions.undo import history, purge, undo
+from imkin.actions.undo import history, look_up, purge, undo
 
-__all__ = ["DISK", "Disk", "Outcome", "Row", "apply", "history", "layout", "purge", "recover", "resume", "undo"]
+__all__ = [
+    "DISK",
+    "Disk",
+    "Outcome",
+    "Row",
+    "Wish",
+    "apply",
+    "history",
+    "layout",
+    "look_up",
+    "make_plan",
+    "purge",
+    "recover",
+    "resume",
+    "undo",
+]

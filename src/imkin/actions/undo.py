@@ -72,6 +72,12 @@ def history(database: Database) -> tuple[Outcome, ...]:
     return tuple(outcome_of(run, journal.steps(run.id)) for run in journal.runs())
 
 
+def look_up(run: int, database: Database) -> Outcome:
+    """One run. Raises UsageError if there is none of that number."""
+    journal = Journal(database)
+    return outcome_of(journal.run(run), journal.steps(run))
+
+
 def purge(
     run: int | None = None,
     *,

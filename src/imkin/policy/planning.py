@@ -196,8 +196,9 @@ class _Group:
 
     def _keep_best(self, among: list[int]) -> None:
         chosen, reason = choose([self._files[index] for index in among], self._terms.rules, facts=self._terms.facts)
-        referenced = self._locked.get(among[chosen]) == REFERENCE
-        self._keep(among[chosen], f"{REFERENCE}; {reason}" if referenced else reason)
+        if self._locked.get(among[chosen]) == REFERENCE:
+            reason = f"{REFERENCE}; {reason}" if len(among) > 1 else REFERENCE
+        self._keep(among[chosen], reason)
 
     def _keep(self, index: int, reason: str) -> None:
         unit = self._unit_of[index]
