@@ -149,9 +149,10 @@ def group(kin: Kin, grouping: Grouping) -> list[Indices]:
     how = {"transitive": _transitive, "star": _star_groups, "clique": _cliques}[grouping]
     assigned = how(kin.count, kin)
     of_image = assigned[kin.node] if len(kin.node) else np.empty(0, np.int64)
-    order = np.argsort(of_image, kind="stable")
+    several = np.flatnonzero(np.bincount(of_image, minlength=1)[of_image] > 1)
+    order = several[np.argsort(of_image[several], kind="stable")]
     cuts = np.flatnonzero(np.diff(of_image[order])) + 1
-    groups = [part for part in np.split(order, cuts) if len(part) > 1 and _linked(part, kin)]
+    groups = [part for part in np.split(order, cuts) if len(part) and _linked(part, kin)]
     return sorted(groups, key=lambda part: int(part[0]))
 
 
