@@ -8,7 +8,9 @@ import typer
 from typer.testing import CliRunner
 
 from hub import COMMIT, hub, network
+from imkin.cli.models import network as network_of
 from imkin.cli.models import register
+from imkin.errors import UsageError
 from imkin.models.cards import CARDS
 
 
@@ -130,3 +132,29 @@ def test_a_pinned_sha256_is_held_to_on_the_command_line(run, monkeypatch):
     done = run("pull", "resnet50")
     assert done.exit_code == 2 and "pinned by imkin" in done.stderr
     assert list(run.folder.iterdir()) == []
+
+
+def test_the_options_of_networks_reach_the_network(tmp_path):
+    path = tmp_path / "net.onnx"
+    path.write_bytes(network())
+    made = network_of(f"onnx:{path}", size="160", mean="0.5", std="0.25,0.5,1", device="cpu")
+    assert made.spec.params["shape"] == [160, 160]
+    assert (made.spec.params["mean"], made.spec.params["std"]) == ([0.5] * 3, [0.25, 0.5, 1])
+    assert network_of(f"onnx:{path}", size="auto").spec.params["small"] == 112
+    assert network_of("phash", device="cpu", offline=True) == "phash"
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"by": "phash", "size": "160"}, "--size goes with a network, not with `phash`"),
+        ({"size": "big"}, "--size is a number of pixels or auto, not big"),
+        ({"mean": "dark"}, "--mean is one number, or three"),
+        ({"std": "1,2"}, "one number or three"),
+    ],
+)
+def test_options_of_networks_that_cannot_be_say_so(tmp_path, options, reason):
+    path = tmp_path / "net.onnx"
+    path.write_bytes(network())
+    with pytest.raises(UsageError, match=reason):
+        network_of(**({"by": f"onnx:{path}"} | options))

@@ -7,6 +7,8 @@ import numpy as np
 import onnx
 import pytest
 
+import imkin
+from drawn import picture, write
 from hub import network
 from imkin import models
 from imkin.errors import MissingExtraError, MissingPathError, UsageError
@@ -302,3 +304,18 @@ def test_a_network_that_is_not_there_and_an_unknown_name_say_so(tmp_path):
 def test_a_batch_on_a_processor_is_one_picture_unless_the_graph_says_more(own):
     assert own(network()).runner.batch == CPU_BATCH == 1
     assert own(network(batch=4)).runner.batch == 4
+
+
+def test_groups_are_found_by_an_own_network_and_its_vectors_are_remembered(own, tmp_path):
+    for seed in (1, 2, 3):
+        write(tmp_path / "photos" / f"{seed}.png", picture(seed))
+    write(tmp_path / "photos" / "1 again.jpg", picture(1), quality=70)
+    catalogue = tmp_path / "catalogue.db"
+    result = imkin.group(tmp_path / "photos", own(network()), threshold=0.995, catalogue=catalogue)
+    (group,) = result.groups
+    assert {member.path.rpartition("/")[2] for member in group.members} == {"1.png", "1 again.jpg"}
+    assert result.method == "onnx:net.onnx" and result.failures == ()
+    with imkin.Library(str(catalogue)) as library:
+        scanned = library.scan([str(tmp_path / "photos")], own(network()))
+        assert (scanned.made, scanned.reused) == (0, 4)
+        assert library.scan([str(tmp_path / "photos")], own(network(), size=160)).made == 4

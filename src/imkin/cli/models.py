@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,9 +12,69 @@ from imkin.cli.run import command, write
 
 if TYPE_CHECKING:
     from imkin.models.cards import Card
+    from imkin.types import Fingerprinter
 
 Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of networks.", show_default=False)]
+# Options of every command that compares by a network.
+Size = Annotated[
+    str | None, typer.Option("--size", metavar="auto|N", help="For networks: give pictures at N pixels a side.")
+]
+Mean = Annotated[
+    str | None, typer.Option("--mean", metavar="M|R,G,B", help="For networks: what is taken from pixels in 0..1.")
+]
+Std = Annotated[
+    str | None, typer.Option("--std", metavar="S|R,G,B", help="For networks: what they are divided by then.")
+]
+Device = Annotated[
+    str, typer.Option("--device", metavar="auto|cpu|cuda|…", help="For networks: where they run; auto: cuda or cpu.")
+]
 Offline = Annotated[bool, typer.Option("--offline", help="Download nothing.")]
+
+
+def network(
+    by: str,
+    *,
+    size: str | None = None,
+    mean: str | None = None,
+    std: str | None = None,
+    device: str = "auto",
+    offline: bool = False,
+    quiet: bool = False,
+) -> str | Fingerprinter:
+    """What to compare by: the network that a method names, with these options; any other method's name as it is.
+
+    UsageError: an option of networks for a method that is none, or one that is no number.
+    """
+    from imkin.errors import UsageError
+    from imkin.models import OWN, fingerprinter
+    from imkin.models.cards import CARDS
+
+    if by not in CARDS and not by.startswith(OWN):
+        given = [f"--{key}" for key, value in (("size", size), ("mean", mean), ("std", std)) if value is not None]
+        if given:
+            raise UsageError(f"{given[0]} goes with a network, not with `{by}` (see `imkin models list`)")
+        return by
+    if size is not None and size != "auto" and not size.isdecimal():
+        raise UsageError(f"--size is a number of pixels or auto, not {size}")
+    pixels: int | Literal["auto"] | None = "auto" if size == "auto" else int(size) if size else None
+    return fingerprinter(
+        by,
+        size=pixels,
+        mean=_numbers(mean, "--mean"),
+        std=_numbers(std, "--std"),
+        device=device,
+        offline=offline,
+        quiet=quiet,
+    )
+
+
+def _numbers(text: str | None, option: str) -> list[float] | None:
+    from imkin.errors import UsageError
+
+    try:
+        return None if text is None else [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"{option} is one number, or three with commas, not {text}") from None
 
 
 def register(app: typer.Typer) -> None:
@@ -93,7 +153,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show all that is known of a network: its card, its file, its pins; of onnx:PATH how it will be used."""
-    from imkin.models.network import OWN
+    from imkin.models import OWN
 
     facts = _own_facts(name) if name.startswith(OWN) else _card_facts(name)
     if as_json:

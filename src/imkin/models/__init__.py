@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+OWN = "onnx:"
+"""A method's name that begins so is the path of a file."""
+
 if TYPE_CHECKING:
     from imkin.models.network import Mean, Network, Size
 
@@ -28,3 +31,10 @@ def fingerprinter(
     from imkin.models import network
 
     return network.fingerprinter(name, size=size, mean=mean, std=std, device=device, offline=offline, quiet=quiet)
+
+
+def default_threshold(name: str) -> float:
+    """The least cosine at which a named network calls two pictures alike; nothing is opened or downloaded."""
+    from imkin.models.cards import CARDS
+
+    return CARDS[name].threshold

@@ -14,16 +14,15 @@ from numpy.typing import NDArray
 
 from imkin import image
 from imkin.errors import MissingPathError, UsageError
-from imkin.models import cache, download
+from imkin.models import OWN, cache, download
 from imkin.models.cards import CARDS, IMAGENET_MEAN, IMAGENET_STD, Fit, Recipe
 from imkin.models.cut import penultimate
-from imkin.models.own import THRESHOLD, OwnCard, channels, own_card
+from imkin.models.own import OwnCard, channels, own_card
 from imkin.prints import small
 from imkin.prints.session import Runner, open_session, runner
 from imkin.types import Pixels, Spec
 
 VERSION = 1
-OWN = "onnx:"
 # Of a network that takes any size and does not say its own: what most were trained at.
 USUAL = 224
 # Issue «Named and own networks»: `auto` does not enlarge what is smaller than this a side to twice its size.
@@ -243,6 +242,3 @@ def _tried(network: Network, dim: int | None) -> int:
     if shape.auto:
         network.vectors(np.zeros((1, SMALL, SMALL, run.input.channels), np.uint8))
     return int(found.shape[1])
-
-
-__all__ = ["OWN", "THRESHOLD", "Network", "fingerprinter"]
