@@ -18,7 +18,7 @@ SYSTEM_FOLDERS = frozenset(
     {"$recycle.bin", "system volume information", "lost+found", "__macosx", "@eadir", "#recycle", "#snapshot"}
 )
 
-# Files with these endings are taken for images without a look inside; any other is looked at first.
+# Files with these endings are taken for images without a look inside; of any other the first bytes decide.
 IMAGE_ENDINGS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".avif", ".heic"),
     *(".heif", ".hif", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico", ".jp2", ".j2k", ".jpx", ".psd"),
@@ -143,7 +143,8 @@ class _Walker:
             return False
         if self._include and not any(_matches(self._include, part, relative) for part in relative.split("/")):
             return False
-        if os.path.splitext(entry.name)[1].lower() not in IMAGE_ENDINGS and not _looks_like_an_image(entry.path):
+        ending = os.path.splitext(entry.name)[1].lower()
+        if ending not in IMAGE_ENDINGS and not _may_be_an_image(entry.path, named=bool(ending)):
             return False
         return not self._met_before(facts)
 
@@ -162,9 +163,19 @@ def _matches(globs: tuple[str, ...], name: str, relative: str) -> bool:
     return any(fnmatchcase(relative if "/" in glob else name, glob) for glob in globs)
 
 
-def _looks_like_an_image(path: str) -> bool:
+def _may_be_an_image(path: str, *, named: bool) -> bool:
+    """Whether a file is worth reading whose name does not say that it is an image.
+
+    named: it says that it is something else, so only a picture's first bytes count. A file without any ending is
+    taken unless it is text: a damaged picture without a name should be listed, a LICENSE should not.
+    """
     try:
         with open(path, "rb", buffering=0) as file:
-            return image.looks_like_an_image(file.read(SNIFF_BYTES))
+            head = file.read(SNIFF_BYTES)
     except OSError:
-        return False
+        return not named
+    return image.looks_like_an_image(head) or not (named or _is_text(head))
+
+
+def _is_text(head: bytes) -> bool:
+    return len(head) == SNIFF_BYTES and not any(byte < 32 and byte not in b"\t\n\f\r\x1b" for byte in head)
