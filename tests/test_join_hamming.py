@@ -87,6 +87,7 @@ def test_both_joins_equal_brute_force_for_every_plan(data):
         patch.setattr(hamming_tables, "TILE", tile)
         for name, most in (("HOT_PAIRS", tile), ("FEW_PAIRS", 100), ("STRIPE", 9)):
             patch.setattr(hamming_tables, name, data.draw(st.integers(min(2, most), most), label=name))
+        patch.setattr(hamming, "FEW_CODES", data.draw(st.sampled_from([0, 5, 256])))
         key_bits = data.draw(st.integers(1, 32))
         patch.setattr(hamming_tables, "KEY_BITS", key_bits)
         patch.setattr(hamming_plan, "KEY_BITS", key_bits)

@@ -19,6 +19,8 @@ Numbers = NDArray[np.uint32]
 Found = tuple[Numbers, Numbers, NDArray[np.int16]]
 # Elements of a ufunc's buffer. With numpy's 8192 it copies rows of 64 to 2048, which takes three times as long (2.4).
 BUFFER = 512
+# So few codes are compared with all others sooner than the others are sorted.
+FEW_CODES = 256
 # What all threads together may take beside the result, and what a table takes for each code.
 WORKING_BYTES = 2 << 30
 CODE_BYTES = 48
@@ -73,6 +75,8 @@ def cross_join(a: Codes, b: Codes, radius: int, *, jobs: int | None = None, plan
     a: (n, nbytes) uint8. b: (m, nbytes) uint8.
     """
     bits = check(a, b, radius, plan, jobs)
+    if plan is None and min(len(a), len(b)) <= FEW_CODES:
+        return in_order(*search(to_words(a), to_words(b), bits, radius, Plan(), jobs), len(b))
     (first_a, inverse_a), (first_b, inverse_b) = distinct(a), distinct(b)
     left, right, apart = search(to_words(a[first_a]), to_words(b[first_b]), bits, radius, plan, jobs)
     if len(first_a) < len(a) or len(first_b) < len(b):

@@ -32,13 +32,13 @@ Emit = Callable[[Index, Index, NDArray[np.uint16]], None]
 Hits = Callable[[Index, Index, Words], None]
 """Takes pairs: positions in the one side's order, in the other's, and how their first words differ."""
 
-# Comparisons done at a time: the arrays of one step (512 KiB of uint64) stay in a core's second-level cache.
-TILE = 1 << 16
+# Comparisons done at a time: the arrays of one step (1 MiB of uint64) stay in a core's second-level cache.
+TILE = 1 << 17
 # Rows of a brute-force tile, more where columns are few; its columns are the rest of TILE.
-TILE_ROWS = 16
+TILE_ROWS = 32
 MOST_ROWS = 64
 # Codes a brute-force task takes from one side.
-STRIPE = 2048
+STRIPE = 512
 # A bucket of so many pairs is joined on its own. At most TILE.
 HOT_PAIRS = 1 << 16
 # Up to so many pairs brute force is done without looking for a plan.
@@ -55,31 +55,38 @@ def tasks_of(a: Words, b: Words | None, bits: int, radius: int, plan: Plan | Non
     if pairs > FEW_PAIRS:
         sample = measure([a] if b is None else [a, b], bits, radius=radius)
         plan, words = plan or choose(sample, radius, rows=n + m, pairs=pairs), sample.words
-        if sample.order is not None:
+        if plan.blocks and sample.order is not None:
             a, b = reordered(a, sample.order), None if b is None else reordered(b, sample.order)
     if plan and plan.blocks:
         for table in plan.tables():
             yield partial(run_table, a, b, radius, table, words)
+    elif b is not None and m < n:
+        for start in range(0, m, STRIPE):
+            yield partial(run_mirrored, a, b, radius, start, words)
     else:
         for start in range(0, n, STRIPE):
             yield partial(run_stripe, a, b, radius, start, words)
 
 
 def run_stripe(a: Words, b: Words | None, radius: int, start: int, words: int, emit: Emit) -> None:
-    """Compare codes start..start+STRIPE-1 of a with all of b, or with those of a that come after."""
+    """Compare codes start..start+STRIPE-1 of a with all of b, or with those of a that come after.
+
+    Time is best where b is the larger.
+    """
     others = a if b is None else b
-    height = max(TILE_ROWS, min(TILE // others.shape[1], MOST_ROWS))
+    height = min(max(TILE_ROWS, min(TILE // others.shape[1], MOST_ROWS)), a.shape[1] - start)
     cols = TILE // height
     scratch = Scratch(words)
 
     def close(i: Index, j: Index, xor: Words) -> None:
-        if b is None:
-            after = np.flatnonzero(i < j)
-            i, j, xor = i[after], j[after], xor[:, after]
         apart = ones(completed(xor, a, others, i, j))
-        within = np.flatnonzero(apart <= radius)
-        if len(within):
-            emit(i[within], j[within], apart[within])
+        keep = apart <= radius
+        if b is None:
+            keep &= i < j
+        if not keep.all():
+            i, j, apart = i[keep], j[keep], apart[keep]
+        if len(i):
+            emit(i, j, apart)
 
     gathered = Gathered(close)
     for i0 in range(start, min(start + STRIPE, a.shape[1]), height):
@@ -91,6 +98,11 @@ def run_stripe(a: Words, b: Words | None, radius: int, start: int, words: int, e
                 i, j = np.divmod(near, columns.shape[2])
                 gathered.add(i + i0, j + j0, scratch.xor[:, near])
     gathered.flush()
+
+
+def run_mirrored(a: Words, b: Words, radius: int, start: int, words: int, emit: Emit) -> None:
+    """Compare codes start..start+STRIPE-1 of b with all of a."""
+    run_stripe(b, a, radius, start, words, lambda j, i, apart: emit(i, j, apart))
 
 
 def completed(xor: Words, a: Words, b: Words, i: Index, j: Index) -> Words:
