@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from imkin import grouping as grouping_
 from imkin import image, join, prints
 from imkin.catalogue import Database
+from imkin.catalogue.decisions import DecisionStore, lookup
 from imkin.engine import local
 from imkin.errors import UsageError
 from imkin.grouping import Grouping, Kin, Similarities
 from imkin.join.ssim_store import GrayStore
-from imkin.policy import DEFAULT_RULES, Rule, choose, parse_rules
+from imkin.policy import DEFAULT_RULES, Rule, choose, parse_rules, respect
 from imkin.result import SCHEMA, Group, Member, Pair, Ranking, Result, Summary
 from imkin.scan import Progress, Scan, Stop, scan
 from imkin.sources import Filter, Item, places
@@ -179,8 +180,10 @@ class Library:
 
         Files below the quality floor are compared by their bytes alone. connect_only: where a pair is dear (ssim),
         only so many pairs that the same files are connected, which is all that transitive groups need.
+        What a person decided about a pair, as the catalogue remembers it, counts more than what is measured.
         """
         _check_threshold(threshold)
+        verdicts = lookup(DecisionStore(self._database).all())
         sha256 = np.frombuffer(bytes.fromhex("".join(file.sha256 for file in scanned.files)), np.uint8).reshape(-1, 32)
         first, content = join.distinct(sha256)
         good = np.flatnonzero(scanned.prints.quality[first] >= QUALITY_FLOOR)
@@ -188,8 +191,8 @@ class Library:
         if scanned.grays is None:
             same_good, near = join.near(chosen, threshold, jobs=self._jobs)
         else:
-            # Across labels every pair counts: which pairs connect is not known before the labels are applied.
-            few = connect_only and not scope.across and not scope.reference
+            # Across labels, and where a verdict may cut a pair, every pair counts: which of them connect is not known.
+            few = connect_only and not scope.across and not scope.reference and not verdicts
             same_good, near = join.near_grays(
                 scanned.grays, _gray_indices(chosen), threshold, jobs=self._jobs, connect_only=few
             )
@@ -198,7 +201,8 @@ class Library:
         classes = int(same_good.max()) + 1 if len(good) else 0
         poor = np.setdiff1d(np.arange(len(first)), good, assume_unique=True)
         same[poor] = np.arange(classes, classes + len(poor))
-        return grouping_.find_kin(same[content], near, _labels(scanned.root, scope))
+        kin = grouping_.find_kin(same[content], near, _labels(scanned.root, scope))
+        return respect(kin, scanned.files, verdicts)
 
     def pairs(self, scanned: Scan, kin: Kin) -> Iterator[Pair]:
         """The pairs of files, by the order of the files. Sets of equals are compact (see `grouping.expand`)."""
@@ -214,7 +218,10 @@ class Library:
         scope: Scope = Scope(),
         rules: Sequence[Rule] = (),
     ) -> Result:
-        """Groups of files with a suggested keeper each. rules: keep rules, default `DEFAULT_RULES`."""
+        """Groups of files with a suggested keeper each. rules: keep rules, default `DEFAULT_RULES`.
+
+        The files are not opened again: `quality` and `exif` decide nothing here. A plan to clean up measures them.
+        """
         pairs = grouping_.expand(kin)
         similarity = Similarities(kin, score=_scorer(scanned), threshold=threshold)
         rules = rules or parse_rules(DEFAULT_RULES)

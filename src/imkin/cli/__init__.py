@@ -2,14 +2,15 @@
 
 options    every option, once        run     errors, interruption, progress, log
 find       group, pairs              look    rank, compare, methods, demo
-gather     fetch, sort
+clean      clean, apply, undo, history, purge       decide  mark, decisions export, import
+gather     fetch, sort          lay     group --copy-to, --move-to, --link-to
 """
 
 from typing import Annotated
 
 import typer
 
-from imkin.cli import find, gather, look
+from imkin.cli import clean, decide, find, gather, look
 
 app = typer.Typer(
     name="imkin",
@@ -20,6 +21,8 @@ app = typer.Typer(
 )
 find.register(app)
 look.register(app)
+clean.register(app)
+decide.register(app)
 gather.register(app)
 
 

@@ -16,6 +16,7 @@ import typer
 from imkin.cli.find import Job
 from imkin.cli.options import (
     Across,
+    Bundle,
     By,
     GroupingName,
     Json,
@@ -47,9 +48,6 @@ Catalogue = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but errors.")]
 RunNumber = Annotated[int | None, typer.Argument(metavar="RUN", help="Default: see above.", show_default=False)]
 Keep = Annotated[str, typer.Option("--keep", metavar="RULES", help="Which file stays; each rule breaks ties.")]
-Bundle = Annotated[
-    bool, typer.Option("--bundle/--no-bundle", help="Sidecars, labels, RAW and video go with their image.")
-]
 
 
 def register(app: typer.Typer) -> None:

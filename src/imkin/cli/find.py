@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imkin.cli.lay import CopyTo, IntoExisting, LinkTo, MoveTo, Singles, lay_out, layout_of
 from imkin.cli.options import (
     Across,
+    Bundle,
     By,
     FailIfFound,
     GroupingName,
@@ -66,13 +68,20 @@ def group(
     out: Out = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no report folder.")] = False,
     max_pairs_for_collage: Annotated[int, typer.Option(metavar="N", help="Pairs in collage.jpg.")] = 20,
+    copy_to: CopyTo = None,
+    move_to: MoveTo = None,
+    link_to: LinkTo = None,
+    singles: Singles = False,
+    into_existing: IntoExisting = False,
+    bundle: Bundle = True,
     as_json: Json = False,
     fail_if_found: FailIfFound = False,
     setup: Setup,
 ) -> None:
     """Find groups of similar images, and suggest which one of each to keep.
 
-    Writes a report to --out (default imkin-out/<time>; with --json only where --out says). Changes no image.
+    Writes a report to --out (default imkin-out/<time>; with --json only where --out says). Changes no image, except
+    with --move-to, which can be undone.
     """
     from imkin.grouping import grouping_of
     from imkin.policy import DEFAULT_RULES, parse_rules
@@ -93,6 +102,7 @@ def group(
         ssim_size=ssim_size,
     )
     how, rules = grouping_of(grouping), parse_rules(keep or DEFAULT_RULES)
+    layout = layout_of(copy_to, move_to, link_to, singles=singles, into_existing=into_existing, setup=setup)
     with ExitStack() as stack:
         stack.enter_context(logged(setup))
         library = stack.enter_context(setup.library())
@@ -115,6 +125,8 @@ def group(
         for line in result_json(result) if as_json else table(result):
             write(line)
         report_failures(result.failures, setup=setup)
+        if layout is not None:
+            lay_out(layout, result, scanned, references=len(job.scope.reference), bundle=bundle, setup=setup)
         if target is not None:
             say(f"report: {os.path.join(target, 'report.html')}", setup=setup)
     finish(setup, failures=len(result.failures), found=fail_if_found and bool(result.groups))

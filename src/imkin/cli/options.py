@@ -43,6 +43,9 @@ Seed = Annotated[int, typer.Option("--seed", help="Seed of every random choice."
 SsimSize = Annotated[
     int | None, typer.Option("--ssim-size", metavar="N", help="For ssim: compare at N pixels, not full size.")
 ]
+Bundle = Annotated[
+    bool, typer.Option("--bundle/--no-bundle", help="Sidecars, labels, RAW and video go with their image.")
+]
 Out = Annotated[str | None, typer.Option("--out", metavar="DIR", help="Folder for the report.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 FailIfFound = Annotated[bool, typer.Option("--fail-if-found", help="Exit with 1 if anything was found.")]
