@@ -17,6 +17,7 @@ from cleaning import failing, lay, plan_of, rows, tree, two_volumes, without_lin
 from imkin.actions import DISK, apply, history, resume, undo
 from imkin.actions.lock import exclusive
 from imkin.catalogue import Database
+from imkin.catalogue.journal import Journal
 from imkin.errors import MissingPathError, OutputError, StoppedError, UsageError
 from imkin.plan import edited
 
@@ -398,6 +399,17 @@ def test_a_copy_that_came_out_wrong_is_removed_and_the_file_stays(root, database
     assert tree(tmp_path / "far") == {}
 
 
+def test_a_file_that_cannot_be_removed_after_its_copy_is_not_there_twice(root, database, tmp_path):
+    disk = failing(
+        errno.EPERM, "unlink", when=lambda path: path.endswith("root/c.jpg"), disk=two_volumes(tmp_path / "far")
+    )
+    made = plan_of(root, GROUP, verb="move", target=tmp_path / "far")
+    outcome = apply(made, database=database, disk=disk)
+    assert rows(outcome)["c.jpg"][0] == "failed"
+    assert tree(root) == STAYS | {"c.jpg": "small"}
+    assert tree(tmp_path / "far") == {"sub/b.jpg": "middle"}
+
+
 def test_a_file_changed_while_it_is_copied_stays(root, database, tmp_path):
     def slow(source, dest):
         DISK.copy(source, dest)
@@ -523,6 +535,20 @@ def test_ctrl_c_in_the_middle_of_a_file_leaves_it_whole_and_the_run_stopped(root
     assert history(database)[0].state == "stopped"
     undo(database=database)
     assert tree(root) == BEFORE
+
+
+@pytest.mark.parametrize("verb", ["delete", "trash", "hardlink"])
+def test_every_change_stands_in_the_journal_before_it_is_made(root, database, verb):
+    seen = []
+
+    def link(source, dest):
+        with Database(database.path) as other:
+            seen.append([step.state for step in Journal(other).steps(1)][-1])
+        os.link(source, dest)
+
+    apply(plan_of(root, GROUP, verb=verb), database=database, disk=replace(DISK, link=link))
+    assert len(seen) >= 2
+    assert set(seen) == {"intended"}
 
 
 def test_progress_is_told_after_every_file(root, database):
