@@ -80,8 +80,9 @@ def _check_form(spec: Spec, prints: Prints, n: int) -> None:
         _check(values.dtype == np.uint8 and values.shape == (n, spec.dim // 8), "bits are (n, dim // 8) uint8")
     elif spec.kind == "unit vector":
         _check(values.dtype == np.float32 and values.shape == (n, spec.dim), "vectors are (n, dim) float32")
-        lengths = np.linalg.norm(values.astype(np.float64), axis=1)
-        _check(bool((abs(lengths[quality >= QUALITY_FLOOR] - 1) < 1e-3).all()), "vectors have the length 1")
+        regions = int(str(spec.params.get("regions", 1)))
+        lengths = np.linalg.norm(values.reshape(n, regions, -1).astype(np.float64), axis=2)
+        _check(bool((abs(lengths[quality >= QUALITY_FLOOR] - 1) < 1e-3).all()), "each region's vector has length 1")
     else:
         _check(values.dtype == object and values.shape == (n,), "gray images are (n,) objects")
         _check(all(v.dtype == np.uint8 and v.ndim == 2 for v in values), "gray images are (h, w) uint8")
