@@ -116,12 +116,13 @@ def network(
     tail: str = "vectors",
     output: str = "vectors",
     inputs: int = 1,
+    blind: bool = False,
     seed: int = 0,
 ) -> bytes:
     """A network of two layers, as an ONNX file: sees edges and colours, gives `dim` numbers.
 
     tail: vectors (n, dim); pooled (n, dim, 1, 1); tokens (n, tokens, dim); logits, 10 scores after a layer of dim;
-    nan; zeros; empty (n, 0); labels, of integers; scalar, one number for all.
+    nan; zeros; empty (n, 0); labels, of integers; scalar, one number for all. blind: sees no red.
     """
     rng = np.random.default_rng(seed)
     constants, nodes, last = {}, [], "x"
@@ -141,6 +142,7 @@ def network(
         last = add("Transpose", last, perm=[0, 3, 1, 2])
     count = channels if isinstance(channels, int) else 3
     edges = rng.normal(size=(16, count, 5, 5))
+    edges[:, 0] *= not blind
     last = add("Relu", add("Conv", last, constant("edges", edges - edges.mean((2, 3), keepdims=True)), strides=[3, 3]))
     parts = constant("parts", rng.normal(size=(dim, 16, 3, 3)) / 12)
     last = add("Relu", add("Conv", last, parts, strides=[2, 2]))

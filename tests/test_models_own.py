@@ -10,7 +10,7 @@ import pytest
 import imkin
 from drawn import picture, write
 from hub import network
-from imkin import models
+from imkin import models, prints
 from imkin.errors import MissingExtraError, MissingPathError, UsageError
 from imkin.models import cut
 from imkin.models.network import _box
@@ -209,8 +209,11 @@ def test_the_id_is_of_the_networks_bytes_and_options_not_of_its_place(own, tmp_p
 
 
 def test_what_a_network_sees_nothing_in_has_quality_0_and_is_like_nothing(own):
-    made = own(network(), size=64, mean=0, std=1)
-    values, quality = made.embed_batch([np.zeros((70, 70, 3), np.uint8), scene(1, 70, 70)])
+    made = own(network(blind=True), size=64, mean=0, std=1)
+    red = scene(2, 70, 70)
+    red[..., 1:] = 0
+    assert prints.fingerprinter("phash").embed_batch([red])[1][0] > 0.2
+    values, quality = made.embed_batch([red, scene(1, 70, 70)])
     assert not values[0].any() and quality[0] == 0
     assert np.linalg.norm(values[1]) == pytest.approx(1, abs=1e-6) and quality[1] > 0.2
 

@@ -88,6 +88,18 @@ def test_a_file_that_is_no_torchscript_or_not_sscd_is_refused_and_nothing_is_kep
     assert not here.exists()
 
 
+def test_a_conversion_that_gives_other_vectors_is_refused(here, tmp_path):
+    class Moody(torch.nn.Module):
+        def forward(self, x):
+            seen = x.mean((2, 3)).mean(1, keepdim=True).expand(x.size(0), 512)
+            return seen + torch.rand_like(seen)
+
+    torch.jit.script(Moody()).save(str(tmp_path / "moody.pt"))
+    with pytest.raises(UsageError, match="differs from it by"):
+        convert.import_sscd(str(tmp_path / "moody.pt"))
+    assert list(here.iterdir()) == []
+
+
 def test_without_torch_the_error_names_the_extra(here, tmp_path, monkeypatch):
     (tmp_path / "file.pt").write_bytes(b"")
     monkeypatch.setattr(convert.importlib.util, "find_spec", lambda name: None)
