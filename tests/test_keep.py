@@ -1,6 +1,7 @@
 """Keep rules: each alone, in order, near ties, and what they say."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -110,6 +111,13 @@ def test_oldest_and_newest_go_by_the_time_of_last_change():
         "c",
         "newest: 1970-01-01 00:01:30 UTC (others until 1970-01-01 00:00:50 UTC)",
     )
+
+
+def test_files_of_one_second_are_of_one_age():
+    late, early = photo("a"), photo("b")
+    late = replace(late, mtime_ns=late.mtime_ns + 999_999_999)
+    assert kept([late, early], "oldest,first") == ("a", "the first of 2")
+    assert kept([early, late], "newest,first") == ("b", "the first of 2")
 
 
 def test_a_time_outside_the_calendar_is_told_in_seconds():

@@ -25,6 +25,9 @@ BLUR_TIE = 0.05
 # Of the 0..1 scale of compression: JPEG quality 92 and 95 are told apart by no eye.
 COMPRESSION_TIE = 0.05
 
+# Times are compared to the second: archives and many copies keep no more.
+SECOND_NS = 10**9
+
 RAW_SUFFIXES = frozenset(
     {
         ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw",
@@ -203,13 +206,13 @@ def _exif(_: Rule, files: Sequence[File], facts: Measure | None) -> _Verdict:
 
 
 def _oldest(_: Rule, files: Sequence[File], __: Measure | None) -> _Verdict:
-    ages = [-file.mtime_ns for file in files]
+    ages = [-(file.mtime_ns // SECOND_NS) for file in files]
     best = _best(ages)
     return best, f"oldest: {_date(files[best[0]])} (others from {_date(files[_others(ages, best)])})"
 
 
 def _newest(_: Rule, files: Sequence[File], __: Measure | None) -> _Verdict:
-    ages = [file.mtime_ns for file in files]
+    ages = [file.mtime_ns // SECOND_NS for file in files]
     best = _best(ages)
     return best, f"newest: {_date(files[best[0]])} (others until {_date(files[_others(ages, best)])})"
 
@@ -217,9 +220,9 @@ def _newest(_: Rule, files: Sequence[File], __: Measure | None) -> _Verdict:
 def _date(file: File) -> str:
     """UTC, so that a plan reads the same on every machine; a time out of the calendar's range in seconds."""
     try:
-        return datetime.fromtimestamp(file.mtime_ns // 10**9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        return datetime.fromtimestamp(file.mtime_ns // SECOND_NS, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     except (OverflowError, ValueError, OSError):
-        return f"{file.mtime_ns // 10**9} s"
+        return f"{file.mtime_ns // SECOND_NS} s"
 
 
 def _path(rule: Rule, files: Sequence[File], _: Measure | None) -> _Verdict:
