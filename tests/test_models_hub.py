@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from hub import COMMIT, hub, network
 from imkin import models
 from imkin.errors import ImkinError, MissingExtraError, UsageError
-from imkin.models import cache, download
+from imkin.models import cache, cards, download
 from imkin.models.cards import CARDS
 from imkin.testing import scene
 
@@ -252,8 +253,6 @@ def test_two_at_once_both_get_the_network(served, here):
 
 
 def test_every_pin_is_a_commit_or_a_sha256_and_every_card_is_complete():
-    from imkin.models import cards
-
     for card in {card.name: card for card in cards._ALL}.values():
         assert card.revision is None or (len(card.revision) == 40 and int(card.revision, 16))
         assert card.sha256 is None or (len(card.sha256) == 64 and int(card.sha256, 16))
@@ -261,3 +260,16 @@ def test_every_pin_is_a_commit_or_a_sha256_and_every_card_is_complete():
         recipe = card.recipe
         assert recipe.size and recipe.dim and recipe.mean and recipe.std and 0 < recipe.crop <= 1
         assert 0.5 < card.threshold < 1 and card.threshold_from and card.licence and card.about
+
+
+def test_the_reference_tells_every_card_as_it_is():
+    page = (Path(__file__).parents[1] / "docs" / "reference" / "models.md").read_text()
+    for card in cards._ALL:
+        first, second = (line for line in page.splitlines() if line.startswith(f"| `{card.name}` |"))
+        for pin in (card.revision, card.sha256):
+            assert pin is None or f"`{pin}`" in first
+        assert first.count("recorded") == [card.revision, card.sha256].count(None)
+        assert card.source in first and card.licence in first and all(f"`{file}`" in first for file in card.files)
+        facts = [cell.strip() for cell in second.split("|")]
+        assert (facts[2], facts[7], facts[8]) == (str(card.recipe.size), str(card.recipe.dim), str(card.threshold))
+        assert f"{card.recipe.mean[0]:g}" in facts[4] and f"{card.recipe.std[0]:g}" in facts[5]
