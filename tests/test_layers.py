@@ -36,6 +36,7 @@ LEVELS = {
     "imkin.scan": 3,
     "imkin.library": 3,
     "imkin.comparison": 3,
+    "imkin.findings": 3,
     "imkin.frames": 3,
     "imkin.gather": 3,
     "imkin.videos": 3,

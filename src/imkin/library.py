@@ -9,25 +9,25 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from imkin import findings, image, join, prints
 from imkin import grouping as grouping_
-from imkin import image, join, prints
 from imkin.catalogue import Database
 from imkin.catalogue.decisions import DecisionStore, lookup
 from imkin.engine import local
 from imkin.errors import UsageError
-from imkin.grouping import Grouping, Kin, Similarities
+from imkin.grouping import Grouping, Kin
 from imkin.join.ssim_store import GrayStore
-from imkin.policy import DEFAULT_RULES, Rule, choose, parse_rules, respect
-from imkin.result import SCHEMA, Group, Member, Pair, Ranking, Result, Summary
+from imkin.policy import DEFAULT_RULES, Rule, parse_rules, respect
+from imkin.result import Pair, Ranking, Result
 from imkin.scan import Progress, Scan, Stop, scan
 from imkin.sources import Filter, Item, places
-from imkin.types import QUALITY_FLOOR, Failure, File, Fingerprinter, Pairs, Pixels, Prints
+from imkin.types import QUALITY_FLOOR, Failure, Fingerprinter, Pixels, Prints
 
 # Rows of a ranking that are compared at once with all images: 64 × 1,000,000 similarities are 256 MB.
 RANK_ROWS = 64
@@ -194,7 +194,7 @@ class Library:
             # Across labels, and where a verdict may cut a pair, every pair counts: which of them connect is not known.
             few = connect_only and not scope.across and not scope.reference and not verdicts
             same_good, near = join.near_grays(
-                scanned.grays, _gray_indices(chosen), threshold, jobs=self._jobs, connect_only=few
+                scanned.grays, findings.gray_indices(chosen), threshold, jobs=self._jobs, connect_only=few
             )
         same = np.empty(len(first), np.int64)
         same[good] = same_good
@@ -206,7 +206,7 @@ class Library:
 
     def pairs(self, scanned: Scan, kin: Kin) -> Iterator[Pair]:
         """The pairs of files, by the order of the files. Sets of equals are compact (see `grouping.expand`)."""
-        return _named(grouping_.expand(kin), scanned.files)
+        return findings.named(grouping_.expand(kin), scanned.files)
 
     def group(
         self,
@@ -222,31 +222,13 @@ class Library:
 
         The files are not opened again: `quality` and `exif` decide nothing here. A plan to clean up measures them.
         """
-        pairs = grouping_.expand(kin)
-        similarity = Similarities(kin, score=_scorer(scanned), threshold=threshold)
-        rules = rules or parse_rules(DEFAULT_RULES)
-        groups = [
-            _group(members, inside, scanned, similarity, rules, scope)
-            for members, inside in _with_pairs(grouping_.group(kin, grouping), pairs, len(scanned.files))
-        ]
-        removable = [member for group in groups for member in group.members if member.removable]
-        low = np.flatnonzero(scanned.prints.quality < QUALITY_FLOOR)
-        return Result(
-            schema=SCHEMA,
-            method=scanned.prints.spec.name,
+        return findings.result(
+            scanned,
+            kin,
             threshold=threshold,
             grouping=grouping,
-            images=len(scanned.files),
-            failures=scanned.failures,
-            low_quality=tuple(scanned.files[at].path for at in low.tolist()),
-            groups=tuple(groups),
-            summary=Summary(
-                pairs=len(pairs),
-                groups=len(groups),
-                unique_images=len(scanned.files) - sum(len(group.members) - 1 for group in groups),
-                removable=len(removable),
-                removable_bytes=sum(member.bytes for member in removable),
-            ),
+            references=len(scope.reference),
+            rules=rules or parse_rules(DEFAULT_RULES),
         )
 
     def pixels(self, path: str, side: int) -> Pixels | None:
@@ -267,7 +249,7 @@ class Library:
         if scanned.grays is None:
             return scanned.prints
         values = np.empty(len(scanned.files), object)
-        for at, picture in enumerate(scanned.grays.load(_gray_indices(scanned.prints).tolist())):
+        for at, picture in enumerate(scanned.grays.load(findings.gray_indices(scanned.prints).tolist())):
             values[at] = picture
         whole = scanned.prints
         return Prints(whole.spec, values, whole.quality, whole.paths, whole.failures)
@@ -294,7 +276,7 @@ class Library:
         from imkin import metric
 
         rows = range(len(scanned.files)) if query is None else query
-        indices = _gray_indices(scanned.prints) if scanned.grays is not None else np.empty(0, np.int64)
+        indices = findings.gray_indices(scanned.prints) if scanned.grays is not None else np.empty(0, np.int64)
         for start in range(0, len(rows), RANK_ROWS):
             chunk = np.array(rows[start : start + RANK_ROWS], np.int64)
             similar = (
@@ -361,90 +343,6 @@ def _labels(root: NDArray[np.int64], scope: Scope) -> NDArray[np.int64] | None:
 
 def _subset(whole: Prints, rows: NDArray[np.int64]) -> Prints:
     return Prints(whole.spec, whole.values[rows], whole.quality[rows])
-
-
-def _gray_indices(prints_: Prints) -> NDArray[np.int64]:
-    """Where the pictures lie in `Scan.grays`."""
-    return np.ascontiguousarray(prints_.values).view("<i8").reshape(-1).astype(np.int64)
-
-
-def _scorer(scanned: Scan) -> Callable[[int, int], float] | None:
-    """Measures two files of a scan of gray images; None for a scan of anything else, whose pairs are complete."""
-    grays = scanned.grays
-    if grays is None:
-        return None
-    at = _gray_indices(scanned.prints)
-    poor = scanned.prints.quality < QUALITY_FLOOR
-
-    def score(a: int, b: int) -> float:
-        from imkin.join.ssim import ssim_pair
-
-        if poor[a] or poor[b]:
-            return 0.0
-        left, right = grays.load([int(at[a]), int(at[b])])
-        return ssim_pair(left, right)
-
-    return score
-
-
-def _named(pairs: Pairs, files: Sequence[File]) -> Iterator[Pair]:
-    # In slices: lists of Python numbers of a million pairs would take 100 MB.
-    for start in range(0, len(pairs), 10_000):
-        part = slice(start, start + 10_000)
-        rows = zip(pairs.left[part].tolist(), pairs.right[part].tolist(), pairs.similarity[part].tolist(), strict=True)
-        for a, b, similarity in rows:
-            yield Pair(files[a].path, files[b].path, similarity)
-
-
-def _with_pairs(groups: Sequence[NDArray[np.int64]], pairs: Pairs, n: int) -> Iterator[tuple[NDArray[np.int64], Pairs]]:
-    """Each group with the pairs that lie inside it."""
-    of_image = np.full(n, -1, np.int64)
-    for number, members in enumerate(groups):
-        of_image[members] = number
-    owner = np.where(of_image[pairs.left] == of_image[pairs.right], of_image[pairs.left], -1)
-    order = np.argsort(owner, kind="stable")
-    starts = np.searchsorted(owner[order], np.arange(len(groups) + 1))
-    for number, members in enumerate(groups):
-        rows = order[starts[number] : starts[number + 1]]
-        yield members, Pairs(pairs.left[rows], pairs.right[rows], pairs.similarity[rows])
-
-
-def _group(
-    members: NDArray[np.int64],
-    pairs: Pairs,
-    scanned: Scan,
-    similarity: Similarities,
-    rules: Sequence[Rule],
-    scope: Scope,
-) -> Group:
-    files = [scanned.files[at] for at in members.tolist()]
-    referenced = [bool(scanned.root[at] < len(scope.reference)) for at in members.tolist()]
-    candidates = [at for at, is_reference in enumerate(referenced) if is_reference] or list(range(len(files)))
-    chosen, reason = choose([files[at] for at in candidates], rules)
-    keeper = candidates[chosen]
-    if len(candidates) < len(files):
-        reason = f"in the reference folder; {reason}" if len(candidates) > 1 else "in the reference folder"
-    similar = [similarity(int(at), int(members[keeper])) for at in members.tolist()]
-    similar[keeper] = 1.0
-    order = [keeper, *(at for at in range(len(files)) if at != keeper)]
-    return Group(
-        keeper=files[keeper].path,
-        reason=reason,
-        members=tuple(
-            Member(
-                file.path,
-                file.sha256,
-                file.sha1,
-                file.width,
-                file.height,
-                file.size,
-                similar[at],
-                removable=at != keeper and similar[at] is not None and not referenced[at],
-            )
-            for at, file in ((at, files[at]) for at in order)
-        ),
-        pairs=tuple(_named(pairs, scanned.files)),
-    )
 
 
 def default_catalogue() -> str:

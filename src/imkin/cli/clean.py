@@ -153,8 +153,8 @@ def planned_job(
     from imkin import facts
     from imkin.actions import make_plan
     from imkin.catalogue.decisions import DecisionStore, lookup
-    from imkin.grouping import Similarities, group
-    from imkin.library import _scorer
+    from imkin.findings import similarities
+    from imkin.grouping import group
     from imkin.policy import respect
     from imkin.report.plan import planned
 
@@ -165,7 +165,7 @@ def planned_job(
     plan = make_plan(
         [members.tolist() for members in group(kin, how)],
         scanned.files,
-        similarity=Similarities(kin, score=_scorer(scanned), threshold=job.threshold),
+        similarity=similarities(scanned, kin, job.threshold),
         wish=wish,
         database=database,
         facts=partial(facts.measure, limits=limits),
