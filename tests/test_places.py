@@ -4,6 +4,7 @@ import zipfile
 
 import imkin
 from drawn import picture, write
+from imkin.plan import HELD
 
 
 def test_an_archive_is_compared_like_a_folder_and_shown_in_the_report(tmp_path):
@@ -18,3 +19,9 @@ def test_an_archive_is_compared_like_a_folder_and_shown_in_the_report(tmp_path):
         assert {member.path for member in group.members} == {photo, f"{tmp_path}/album.zip!/holiday/b.png"}
         assert dict(zip(scanned.prints.paths, scanned.root.tolist(), strict=True))[photo] == 1
         assert library.pixels(f"{tmp_path}/album.zip!/holiday/b.png", 0).tolist() == picture(1).tolist()
+
+
+def test_what_is_held_for_an_undo_is_never_scanned(tmp_path):
+    write(tmp_path / "p" / "a.png", picture(1))
+    write(tmp_path / "p" / HELD / "1" / "b.png", picture(1))
+    assert imkin.group(tmp_path / "p", wanted=imkin.Filter(hidden=True)).images == 1

@@ -152,16 +152,11 @@ def planned_job(
     """The plan for what a scan found, and the result that it rests on, with the plan's keepers and reasons."""
     from imkin import facts
     from imkin.actions import make_plan
-    from imkin.catalogue.decisions import DecisionStore, lookup
     from imkin.findings import similarities
     from imkin.grouping import group
-    from imkin.policy import respect
     from imkin.report.plan import planned
 
-    verdicts = lookup(DecisionStore(database).all())
-    # A verdict may cut a pair, and then those that were not measured for being connected already are missed.
-    few = how == "transitive" and not verdicts
-    kin = respect(library.kin(scanned, job.threshold, scope=job.scope, connect_only=few), scanned.files, verdicts)
+    kin = library.kin(scanned, job.threshold, scope=job.scope, connect_only=how == "transitive")
     plan = make_plan(
         [members.tolist() for members in group(kin, how)],
         scanned.files,

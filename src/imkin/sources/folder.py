@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 
 from imkin import image
 from imkin.errors import MissingPathError
+from imkin.plan import HELD
 from imkin.sources import Filter
 from imkin.types import Failure
 
@@ -134,7 +135,8 @@ class _Walker:
                 yield FileItem(entry.path, facts.st_size, facts.st_mtime_ns, number)
 
     def _unwanted(self, name: str, relative: str) -> bool:
-        if name.startswith(".") and not self._wanted.hidden:
+        # What imkin itself holds for an undo is no image of the user's any more.
+        if name == HELD or (name.startswith(".") and not self._wanted.hidden):
             return True
         return bool(self._exclude) and _matches(self._exclude, name, relative)
 
