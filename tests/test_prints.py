@@ -137,3 +137,9 @@ def test_no_photo_is_below_the_quality_floor(name, shared):
     made = prints.fingerprinter(name)
     photos = [image.decode(path.read_bytes(), path=str(path), side=made.spec.side).pixels for path in paths]
     assert made.embed_batch(photos)[1].min() >= QUALITY_FLOOR
+
+
+def test_every_network_that_can_be_named_has_a_card():
+    from imkin.models.cards import CARDS
+
+    assert prints.NETWORKS == tuple(CARDS)

@@ -3,14 +3,14 @@
 options    every option, once        run     errors, interruption, progress, log
 find       group, pairs              look    rank, compare, methods, demo
 clean      clean, apply, undo, history, purge       decide  mark, decisions export, import
-gather     fetch, sort          lay     group --copy-to, --move-to, --link-to
+gather     fetch, sort          lay     group --copy-to, --move-to, --link-to          models  list, show, pull, …
 """
 
 from typing import Annotated
 
 import typer
 
-from imkin.cli import clean, decide, find, gather, look
+from imkin.cli import clean, decide, find, gather, look, models
 
 app = typer.Typer(
     name="imkin",
@@ -24,6 +24,7 @@ look.register(app)
 clean.register(app)
 decide.register(app)
 gather.register(app)
+models.register(app)
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's way

@@ -14,21 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imkin.cli.find import Job
-from imkin.cli.options import (
-    Across,
-    Bundle,
-    By,
-    GroupingName,
-    Json,
-    MaxBits,
-    Out,
-    Paths,
-    Reference,
-    Setup,
-    SsimSize,
-    Threshold,
-    Turns,
-)
+from imkin.cli.options import Bundle, GroupingName, Json, Method, Out, Paths, Search, Setup
 from imkin.cli.run import command, finish, logged, progress_bar, report_failures, say, write
 
 if TYPE_CHECKING:
@@ -62,14 +48,9 @@ def register(app: typer.Typer) -> None:
 def clean(
     paths: Paths,
     *,
-    by: By = "phash",
-    threshold: Threshold = None,
-    max_bits: MaxBits = None,
+    method: Method,
+    search: Search,
     grouping: GroupingName = "transitive",
-    turns: Turns = False,
-    across: Across = False,
-    reference: Reference = None,
-    ssim_size: SsimSize = None,
     keep: Keep = "resolution,quality,bytes,oldest,first",
     keep_per_folder: Annotated[
         int, typer.Option("--keep-per-folder", metavar="N", min=0, help="Keep the best N of each folder of a group.")
@@ -106,12 +87,12 @@ def clean(
         verb,
         tuple(map(os.path.abspath, paths)),
         target=target,
-        reference=tuple(map(os.path.abspath, reference or ())),
+        reference=tuple(map(os.path.abspath, search.reference or ())),
         rules=parse_rules(keep),
         keep_per_folder=keep_per_folder,
         bundle=bundle,
     )
-    job = Job(paths, by, threshold, max_bits, turns=turns, across=across, reference=reference, ssim_size=ssim_size)
+    job = Job(paths, method, search)
     how = grouping_of(grouping)
     if apply and setup.no_catalogue:
         raise UsageError("--apply needs the catalogue, which holds the journal: leave out --no-catalogue")

@@ -11,24 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imkin.cli.lay import CopyTo, IntoExisting, LinkTo, MoveTo, Singles, lay_out, layout_of
-from imkin.cli.options import (
-    Across,
-    Bundle,
-    By,
-    FailIfFound,
-    GroupingName,
-    Json,
-    MaxBits,
-    Out,
-    Paths,
-    Reference,
-    SampleRatio,
-    Seed,
-    Setup,
-    SsimSize,
-    Threshold,
-    Turns,
-)
+from imkin.cli.options import Bundle, FailIfFound, GroupingName, Json, Method, Out, Paths, Search, Setup
 from imkin.cli.run import command, finish, logged, progress_bar, report_failures, say, write
 
 if TYPE_CHECKING:
@@ -36,7 +19,7 @@ if TYPE_CHECKING:
     from imkin.report.json import Run
     from imkin.result import Group, Result
     from imkin.scan import Progress, Scan
-    from imkin.types import Fingerprinter, Pixels
+    from imkin.types import Pixels
 
 # What a person takes in at a glance; the report has all.
 SHOWN_GROUPS = 12
@@ -52,16 +35,9 @@ def register(app: typer.Typer) -> None:
 def group(
     paths: Paths,
     *,
-    by: By = "phash",
-    threshold: Threshold = None,
-    max_bits: MaxBits = None,
+    method: Method,
+    search: Search,
     grouping: GroupingName = "transitive",
-    turns: Turns = False,
-    across: Across = False,
-    reference: Reference = None,
-    sample: SampleRatio = 1.0,
-    seed: Seed = 0,
-    ssim_size: SsimSize = None,
     keep: Annotated[
         str | None, typer.Option("--keep", metavar="RULES", help="Which file to suggest as keeper.")
     ] = None,
@@ -89,18 +65,7 @@ def group(
     from imkin.report.json import result_json
 
     now = datetime.now().astimezone()
-    job = Job(
-        paths,
-        by,
-        threshold,
-        max_bits,
-        turns=turns,
-        across=across,
-        reference=reference,
-        sample=sample,
-        seed=seed,
-        ssim_size=ssim_size,
-    )
+    job = Job(paths, method, search)
     how, rules = grouping_of(grouping), parse_rules(keep or DEFAULT_RULES)
     layout = layout_of(copy_to, move_to, link_to, singles=singles, into_existing=into_existing, setup=setup)
     with ExitStack() as stack:
@@ -120,7 +85,7 @@ def group(
                     pairs=library.pairs(scanned, kin),
                     load=_counted(library, progress, sum(len(group.members) for group in result.groups)),
                     collage_pairs=max_pairs_for_collage,
-                    seed=seed,
+                    seed=search.seed,
                 )
         for line in result_json(result) if as_json else table(result):
             write(line)
@@ -135,15 +100,8 @@ def group(
 def pairs(
     paths: Paths,
     *,
-    by: By = "phash",
-    threshold: Threshold = None,
-    max_bits: MaxBits = None,
-    turns: Turns = False,
-    across: Across = False,
-    reference: Reference = None,
-    sample: SampleRatio = 1.0,
-    seed: Seed = 0,
-    ssim_size: SsimSize = None,
+    method: Method,
+    search: Search,
     as_json: Json = False,
     fail_if_found: FailIfFound = False,
     setup: Setup,
@@ -152,18 +110,7 @@ def pairs(
     from imkin.report.csv import csv_lines
     from imkin.report.json import json_lines
 
-    job = Job(
-        paths,
-        by,
-        threshold,
-        max_bits,
-        turns=turns,
-        across=across,
-        reference=reference,
-        sample=sample,
-        seed=seed,
-        ssim_size=ssim_size,
-    )
+    job = Job(paths, method, search)
     with logged(setup), setup.library() as library:
         scanned = job.scan(library, setup)
         kin = library.kin(scanned, job.threshold, scope=job.scope)
@@ -177,27 +124,13 @@ def pairs(
 class Job:
     """What a command over files was asked to compare, checked before any file is touched."""
 
-    def __init__(
-        self,
-        paths: list[str],
-        by: str,
-        threshold: float | None = None,
-        max_bits: int | None = None,
-        *,
-        turns: bool = False,
-        across: bool = False,
-        reference: list[str] | None = None,
-        sample: float = 1.0,
-        seed: int = 0,
-        ssim_size: int | None = None,
-    ) -> None:
+    def __init__(self, paths: list[str], method: Method, search: Search) -> None:
         from imkin.library import Sample, Scope, threshold_of
 
-        self.paths, self.turns = paths, turns
-        self.by = by if ssim_size is None else _ssim_of(by, ssim_size)
-        self.threshold = threshold_of(self.by, turns=turns, threshold=threshold, max_bits=max_bits)
-        self.scope = Scope(across=across, reference=tuple(reference or ()))
-        self.sample = Sample(sample, seed)
+        self.paths, self.by, self.turns = paths, method.fingerprinter(), method.turns
+        self.threshold = threshold_of(self.by, turns=method.turns, threshold=search.threshold, max_bits=search.max_bits)
+        self.scope = Scope(across=search.across, reference=tuple(search.reference or ()))
+        self.sample = Sample(search.sample, search.seed)
 
     def scan(self, library: Library, setup: Setup) -> Scan:
         """Scan with a progress bar, and say on stderr what came of it."""
@@ -224,15 +157,6 @@ class Job:
             sample_ratio=self.sample.ratio,
             compare_scope="inter_folder" if self.scope.across or self.scope.reference else "all",
         )
-
-
-def _ssim_of(by: str, size: int) -> Fingerprinter:
-    from imkin.errors import UsageError
-    from imkin.prints import ssim
-
-    if by != "ssim":
-        raise UsageError(f"--ssim-size goes with --by ssim, not with `{by}`")
-    return ssim.fingerprinter(size=size)
 
 
 def _counted(library: Library, progress: Progress | None, total: int) -> Callable[[str, int], Pixels | None]:

@@ -10,7 +10,7 @@ import typer
 
 from imkin.cli.find import Job
 from imkin.cli.find import group as group_command
-from imkin.cli.options import By, Json, Out, Paths, Setup, SsimSize, Turns
+from imkin.cli.options import Json, Method, Out, Paths, Search, Setup
 from imkin.cli.run import command, finish, logged, report_failures, say, write
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
 def rank(
     paths: Paths,
     *,
-    by: By = "phash",
+    method: Method,
     query: Annotated[
         list[str] | None, typer.Option("--query", metavar="IMG", help="Only for these images; need not be in PATHS.")
     ] = None,
@@ -40,8 +40,6 @@ def rank(
     vectors: Annotated[
         str | None, typer.Option("--vectors", metavar="DIR", help="Also write each fingerprint as .npy.")
     ] = None,
-    turns: Turns = False,
-    ssim_size: SsimSize = None,
     as_json: Json = False,
     setup: Setup,
 ) -> None:
@@ -54,7 +52,7 @@ def rank(
 
     if top is not None and top < 1:
         raise UsageError(f"--top must be at least 1, not {top}")
-    job = Job([*(query or ()), *paths], by, turns=turns, ssim_size=ssim_size)
+    job = Job([*(query or ()), *paths], method, Search())
     shown = SHOWN_KIN if top is None and not (out or as_json) else top
     with logged(setup), setup.library() as library:
         scanned = job.scan(library, setup)
@@ -124,17 +122,22 @@ def compare(
 def methods(*, as_json: Json = False) -> None:
     """List the methods to compare by."""
     from imkin import prints
+    from imkin.models import default_threshold
 
     rows = [
         {"name": name, "threshold": round(prints.spec(name).default_threshold, 4), "about": prints.about(name)}
         for name in prints.names()
     ]
+    rows += [
+        {"name": name, "threshold": round(default_threshold(name), 4), "about": "network; see `imkin models show`"}
+        for name in prints.NETWORKS
+    ]
     if as_json:
         write(json.dumps(rows) + "\n")
         return
-    write(f"{'method':<12}{'threshold':>9}  what it compares\n")
+    write(f"{'method':<16}{'threshold':>9}  what it compares\n")
     for row in rows:
-        write(f"{row['name']:<12}{row['threshold']:>9}  {row['about']}\n")
+        write(f"{row['name']:<16}{row['threshold']:>9}  {row['about']}\n")
 
 
 def demo(
@@ -148,4 +151,4 @@ def demo(
     photos = os.path.join(folder, "photos")
     written = write_collection(photos)
     say(f"{len(written)} files drawn in {photos}", setup=setup)
-    group_command([photos], out=os.path.join(folder, "report"), setup=setup)
+    group_command([photos], method=Method(), search=Search(), out=os.path.join(folder, "report"), setup=setup)

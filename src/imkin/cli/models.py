@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from imkin.cli.options import Json
+from imkin.cli.options import Json, Offline
 from imkin.cli.run import command, write
 
 if TYPE_CHECKING:
@@ -15,20 +15,6 @@ if TYPE_CHECKING:
     from imkin.types import Fingerprinter
 
 Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of networks.", show_default=False)]
-# Options of every command that compares by a network.
-Size = Annotated[
-    str | None, typer.Option("--size", metavar="auto|N", help="For networks: give pictures at N pixels a side.")
-]
-Mean = Annotated[
-    str | None, typer.Option("--mean", metavar="M|R,G,B", help="For networks: what is taken from pixels in 0..1.")
-]
-Std = Annotated[
-    str | None, typer.Option("--std", metavar="S|R,G,B", help="For networks: what they are divided by then.")
-]
-Device = Annotated[
-    str, typer.Option("--device", metavar="auto|cpu|cuda|…", help="For networks: where they run; auto: cuda or cpu.")
-]
-Offline = Annotated[bool, typer.Option("--offline", help="Download nothing.")]
 
 
 def network(

@@ -10,13 +10,14 @@ import typer
 
 if TYPE_CHECKING:
     from imkin.library import Library
+    from imkin.types import Fingerprinter
 
 _FILES = "Which files"
+_NETWORKS = "For --by onnx:PATH or a named network"
 _LIMITS = "Limits"
 _RUN = "Run"
 
 Paths = Annotated[list[str], typer.Argument(help="Folders and image files.", show_default=False)]
-By = Annotated[str, typer.Option("--by", metavar="METHOD", help="How to compare; see `imkin methods`.")]
 Threshold = Annotated[
     float | None,
     typer.Option("--threshold", metavar="0..1", help="Least similarity of a pair; default: the method's own."),
@@ -24,7 +25,6 @@ Threshold = Annotated[
 MaxBits = Annotated[
     int | None, typer.Option("--max-bits", metavar="N", help="Instead: the most bits of a hash that may differ.")
 ]
-Turns = Annotated[bool, typer.Option("--turns", help="Also find turned and mirrored copies (8 positions).")]
 GroupingName = Annotated[
     str,
     typer.Option(
@@ -33,16 +33,7 @@ GroupingName = Annotated[
         help="transitive: whoever a chain links; star: all near one; clique: all near each other.",
     ),
 ]
-Across = Annotated[bool, typer.Option("--across", help="Compare only files of different PATHS (train and test, say).")]
-Reference = Annotated[
-    list[str] | None,
-    typer.Option("--reference", metavar="DIR", help="Find only copies of what DIR holds; DIR is never touched."),
-]
-SampleRatio = Annotated[float, typer.Option("--sample", metavar="0..1", help="Look at a random share of the files.")]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of every random choice.")]
-SsimSize = Annotated[
-    int | None, typer.Option("--ssim-size", metavar="N", help="For ssim: compare at N pixels, not full size.")
-]
+Offline = Annotated[bool, typer.Option("--offline", help="Download nothing.")]
 Bundle = Annotated[
     bool, typer.Option("--bundle/--no-bundle", help="Sidecars, labels, RAW and video go with their image.")
 ]
@@ -57,6 +48,10 @@ def _files(*names: str, help_text: str, metavar: str | None = None) -> Any:
 
 def _limit(*names: str, help_text: str, metavar: str | None = None) -> Any:
     return typer.Option(*names, help=help_text, metavar=metavar, rich_help_panel=_LIMITS)
+
+
+def _network(*names: str, help_text: str, metavar: str | None = None) -> Any:
+    return typer.Option(*names, help=help_text, metavar=metavar, rich_help_panel=_NETWORKS)
 
 
 def _run(*names: str, help_text: str, metavar: str | None = None) -> Any:
@@ -125,28 +120,91 @@ class Setup:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Method:
+    """The options that say by what to compare."""
+
+    by: Annotated[str, typer.Option("--by", metavar="METHOD", help="How to compare; see `imkin methods`.")] = "phash"
+    turns: Annotated[bool, typer.Option("--turns", help="Also find turned and mirrored copies (8 positions).")] = False
+    ssim_size: Annotated[
+        int | None, typer.Option("--ssim-size", metavar="N", help="For ssim: compare at N pixels, not full size.")
+    ] = None
+    size: Annotated[str | None, _network("--size", metavar="auto|N", help_text="Give pictures at N pixels a side.")] = (
+        None
+    )
+    mean: Annotated[
+        str | None, _network("--mean", metavar="M|R,G,B", help_text="What is taken from pixels in 0..1.")
+    ] = None
+    std: Annotated[str | None, _network("--std", metavar="S|R,G,B", help_text="What they are divided by then.")] = None
+    device: Annotated[
+        str, _network("--device", metavar="auto|cpu|cuda|…", help_text="Where it runs; auto: cuda or cpu.")
+    ] = "auto"
+    offline: Annotated[bool, _network("--offline", help_text="Download nothing.")] = False
+
+    def fingerprinter(self) -> "str | Fingerprinter":
+        """The method to compare by. UsageError for an option that does not go with it."""
+        from imkin.cli.models import network
+        from imkin.errors import UsageError
+        from imkin.prints import ssim
+
+        if self.ssim_size is None:
+            return network(
+                self.by, size=self.size, mean=self.mean, std=self.std, device=self.device, offline=self.offline
+            )
+        if self.by != "ssim":
+            raise UsageError(f"--ssim-size goes with --by ssim, not with `{self.by}`")
+        return ssim.fingerprinter(size=self.ssim_size)
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """The options that say what counts as a pair, and among which files."""
+
+    threshold: Threshold = None
+    max_bits: MaxBits = None
+    across: Annotated[
+        bool, typer.Option("--across", help="Compare only files of different PATHS (train and test, say).")
+    ] = False
+    reference: Annotated[
+        list[str] | None,
+        typer.Option("--reference", metavar="DIR", help="Find only copies of what DIR holds; DIR is never touched."),
+    ] = None
+    sample: Annotated[float, typer.Option("--sample", metavar="0..1", help="Look at a random share of the files.")] = (
+        1.0
+    )
+    seed: Annotated[int, typer.Option("--seed", help="Seed of every random choice.")] = 0
+
+
 _FORMAT_NAMES = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF", "JP2": "JPEG2000"}
 
 
-def takes_setup(command: Callable[..., None]) -> Callable[..., None]:
-    """Replace a command's parameter `setup` by the fields of `Setup`, as options."""
-    own = inspect.signature(command, eval_str=True)
-    names = [field.name for field in fields(Setup)]
+EXPANDED = (Method, Search, Setup)
+
+
+def takes_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Replace each parameter of a command that is a class of `EXPANDED` by the fields of that class, as options."""
+    own = inspect.signature(command, eval_str=True).parameters
+    groups = {name: parameter.annotation for name, parameter in own.items() if parameter.annotation in EXPANDED}
 
     @wraps(command)
     def wrapped(**values: Any) -> None:
-        setup = Setup(**{name: values.pop(name) for name in names})
-        command(**values, setup=setup)
+        made = {
+            name: group(**{field.name: values.pop(field.name) for field in fields(group)})
+            for name, group in groups.items()
+        }
+        command(**values, **made)
 
-    expanded = [
-        inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type)
-        for field in fields(Setup)
-    ]
-    kept = [
-        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for parameter in own.parameters.values()
-        if parameter.name != "setup"
-    ]
-    wrapped.__signature__ = inspect.Signature([*kept, *expanded])  # type: ignore[attr-defined]
-    wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in (*kept, *expanded)}
+    expanded: list[inspect.Parameter] = []
+    for name, parameter in own.items():
+        if name in groups:
+            expanded += [
+                inspect.Parameter(
+                    field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type
+                )
+                for field in fields(groups[name])
+            ]
+        else:
+            expanded.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+    wrapped.__signature__ = inspect.Signature(expanded)  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in expanded}
     return wrapped

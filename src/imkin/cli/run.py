@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from imkin.cli.options import Setup, takes_setup
+from imkin.cli.options import Setup, takes_options
 from imkin.errors import EXIT_FAILURES, EXIT_INTERRUPTED, EXIT_USAGE, ImkinError, OutputError
 
 if TYPE_CHECKING:
@@ -38,8 +38,7 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], Call
     """Register a function as a command: its errors are one line and an exit code, Ctrl-C is answered at once."""
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
-        has_setup = "setup" in function.__annotations__
-        app.command(name)(_guarded(takes_setup(function) if has_setup else function))
+        app.command(name)(_guarded(takes_options(function)))
         return function
 
     return register

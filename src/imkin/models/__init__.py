@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-OWN = "onnx:"
-"""A method's name that begins so is the path of a file."""
+from imkin.prints import OWN
+
+__all__ = ["OWN", "default_threshold", "fingerprinter"]
 
 if TYPE_CHECKING:
     from imkin.models.network import Mean, Network, Size

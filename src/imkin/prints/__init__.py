@@ -50,6 +50,14 @@ BUILT_IN = (
     Method("ssim", "imkin.prints.ssim:fingerprinter", "mean structural similarity of the gray pictures"),
 )
 
+# Networks that are fetched or given as a file: not among `names()`, all of which can be loaded here and now.
+NETWORKS = (
+    "resnet50", "inception-v3", "efficientnet-b0", "mobilenet-v3", "dinov2-small", "dinov2-base", "clip-vit-b32",
+    "siglip", "sscd",
+)  # fmt: skip
+OWN = "onnx:"
+"""A method's name that begins so is the path of a network of the user's own."""
+
 
 def names() -> tuple[str, ...]:
     """Names of all methods: the built-in ones in their order, then the plugins by name."""
@@ -72,13 +80,16 @@ def fingerprinter(name: str, *, turns: bool = False) -> Fingerprinter:
     turns: values hold the fingerprints of all eight turns and mirrors, the upright one first (see `turn_parts`).
     UsageError: no such method, a method without turns, or a plugin that cannot be loaded.
     """
+    if name in NETWORKS or name.startswith(OWN):
+        if turns:
+            raise UsageError(f"`{name}` does not look at turned and mirrored pictures; {_able()}")
+        return _load("imkin.models:fingerprinter")(name)
     method = _method(name)
     try:
         factory = _load(method.target)
         has_turns = method.turns if method.turns is not None else "turns" in inspect.signature(factory).parameters
         if turns and not has_turns:
-            able = ", ".join(m.name for m in BUILT_IN if m.turns)
-            raise UsageError(f"method `{name}` does not look at turned and mirrored pictures; these do: {able}")
+            raise UsageError(f"method `{name}` does not look at turned and mirrored pictures; {_able()}")
         made = factory(turns=turns) if has_turns else factory()
         if made.spec.name != name:
             raise ValueError(f"its spec is named `{made.spec.name}`")
@@ -104,10 +115,14 @@ def turn(picture: NDArray[np.generic], t: int) -> NDArray[np.generic]:
     return np.rot90(picture[:, ::-1] if t >= TURNS // 2 else picture, t % 4)
 
 
+def _able() -> str:
+    return f"these do: {', '.join(method.name for method in BUILT_IN if method.turns)}"
+
+
 def _method(name: str) -> Method:
     methods = _methods()
     if name not in methods:
-        near = difflib.get_close_matches(name, methods, n=3, cutoff=0.5)
+        near = difflib.get_close_matches(name, (*methods, *NETWORKS), n=3, cutoff=0.5)
         nearest = f"; nearest: {', '.join(near)}" if near else ""
         raise UsageError(f"unknown method `{name}`; known: {', '.join(methods)}{nearest} (see `imkin methods`)")
     return methods[name]

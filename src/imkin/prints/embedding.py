@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from imkin import image
 from imkin.prints import small
+from imkin.prints.session import open_session
 from imkin.types import Pixels, Spec
 
 Box = tuple[float, float, float, float]
@@ -56,11 +57,7 @@ def card() -> Card:
 
 @cache
 def _session() -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    # One thread: the scan runs pictures side by side, and sums in one order give the same bits on any machine.
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    model = (files("imkin") / "models" / "kin.onnx").read_bytes()
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return open_session((files("imkin") / "models" / "kin.onnx").read_bytes(), name="kin")
 
 
 def squares(picture: Pixels, regions: Sequence[Box], *, side: int) -> NDArray[np.uint8]:
