@@ -142,4 +142,4 @@ def test_no_photo_is_below_the_quality_floor(name, shared):
 def test_every_network_that_can_be_named_has_a_card():
     from imkin.models.cards import CARDS
 
-    assert prints.NETWORKS == tuple(CARDS)
+    assert tuple(CARDS) == prints.NETWORKS
