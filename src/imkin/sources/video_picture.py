@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from imkin.types import Pixels
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
+    from av.video.reformatter import VideoReformatter
     from av.video.stream import VideoStream
 
 # AVColorSpace: unspecified.
@@ -36,13 +38,12 @@ class Frame:
     _painter: Painter
     _turn: Turn
 
-    def pixels(self, side: int = 0) -> Pixels:
-        """(h, w, 3) uint8, upright. side: reduced as `image.decode` does, by a power of two, by area; 0: full size."""
-        factor = 1 << max((min(self.width, self.height) // side).bit_length() - 1, 0) if side > 0 else 1
-        return self.sized(max(1, self.width // factor), max(1, self.height // factor))
+    def pixels(self) -> Pixels:
+        """(h, w, 3) uint8, upright, at full size."""
+        return self.sized(self.width, self.height)
 
     def sized(self, width: int, height: int) -> Pixels:
-        """(height, width, 3) uint8, upright, squeezed or stretched as needed."""
+        """(height, width, 3) uint8, upright, by area; squeezed or stretched as needed."""
         return self._painter.paint(self._picture, self._turn, width, height, "rgb24")
 
     def luma(self, width: int, height: int) -> NDArray[np.uint8]:
@@ -51,17 +52,17 @@ class Frame:
 
 
 class Painter:
-    """Makes frames of one stream's decoded pictures."""
+    """Makes frames of one stream's decoded pictures; paints in any thread."""
 
     def __init__(self, stream: VideoStream, max_pixels: int) -> None:
         av = video.library()
         self._stream = stream
         self._max_pixels = max_pixels
         self._aspect = video.pixel_aspect(stream)
-        self._scaler = av.video.reformatter.VideoReformatter()
+        self._own = _Own()
+        self._matrix: tuple[int, Turn] | None = None
         self._area = av.video.reformatter.Interpolation.AREA
         self._exact = av.video.reformatter.Interpolation.BICUBIC | av.video.reformatter.Interpolation.ACCURATE_RND
-        self._fields: dict[tuple[int, int, str], Any] = {}
 
     def frame(self, picture: VideoFrame, number: int, time_s: float) -> Frame:
         """The frame of a picture. Raises NoVideoError where the stream has turned larger than allowed."""
@@ -70,7 +71,10 @@ class Painter:
             raise video.NoVideoError(
                 f"too large: {width} x {height} pixels are over the limit of {self._max_pixels:,} pixels"
             )
-        turn = turn_of(picture)
+        # The matrix is the stream's; to read it takes as long as to hash a frame.
+        if self._matrix is None or self._matrix[0] != picture.rotation:
+            self._matrix = picture.rotation, turn_of(picture)
+        turn = self._matrix[1]
         if turn[0]:
             width, height = height, width
         return Frame(number, time_s, width, height, picture, self, turn)
@@ -82,7 +86,11 @@ class Painter:
         if picture.interlaced_frame:
             picture = self._field(picture)
         smaller = across < picture.width and down < picture.height
-        scaled = self._scaler.reformat(
+        # One for each size: a scaler that changes sizes is set up anew each time.
+        size = across, down, layout
+        if size not in self._own.scalers:
+            self._own.scalers[size] = video.library().video.reformatter.VideoReformatter()
+        scaled = self._own.scalers[size].reformat(
             picture,
             across,
             down,
@@ -91,12 +99,13 @@ class Painter:
             interpolation=self._area if smaller else self._exact,
             threads=1,
         )
-        return turned(scaled.to_ndarray(), turn)
+        values: NDArray[Any] = scaled.to_ndarray()
+        return turned(values, turn)
 
     def _field(self, picture: VideoFrame) -> VideoFrame:
         """The upper field: half the lines, all of one moment. It needs no other frame, so any skip gives the same."""
         key = picture.width, picture.height, picture.format.name
-        if key not in self._fields:
+        if key not in self._own.fields:
             graph = video.library().filter.Graph()
             graph.link_nodes(
                 graph.add_buffer(
@@ -108,11 +117,19 @@ class Painter:
                 graph.add("field", "type=top"),
                 graph.add("buffersink"),
             ).configure()
-            self._fields[key] = graph
-        graph = self._fields[key]
+            self._own.fields[key] = graph
+        graph = self._own.fields[key]
         graph.vpush(picture)
         field: VideoFrame = graph.vpull()
         return field
+
+
+class _Own(threading.local):
+    """What each thread that paints has for itself: FFmpeg's scalers and filters by picture sizes."""
+
+    def __init__(self) -> None:
+        self.scalers: dict[tuple[int, int, str], VideoReformatter] = {}
+        self.fields: dict[tuple[int, int, str], Any] = {}
 
 
 def _colour_space(picture: VideoFrame) -> Any:
