@@ -35,7 +35,8 @@ class Plan:
     sides: (share of the run, side) pairs in order: from that share on pictures are that many pixels wide.
     shipped_side: pixels of a picture's side when the network is used. A sixth more than in training is better, as
     crops made things look larger there (Touvron et al. 2019): 112 against 96 gives recall 0.805 against 0.726.
-    memory: vectors of earlier steps that serve as negatives from `memory_from` of the run on.
+    memory: vectors of earlier steps that serve as negatives from `memory_from` of the run on. None by default: in the
+    run that was tried the validation uAP fell from 0.68 to 0.46 within 460 steps of the memory's start.
     """
 
     minutes: float = 115.0
@@ -48,7 +49,7 @@ class Plan:
     warm_steps: int = 100
     sides: tuple[tuple[float, int], ...] = ((0.0, 96),)
     shipped_side: int = 112
-    memory: int = 4096
+    memory: int = 0
     memory_from: float = 0.5
     drawn: int = 1200
     others: int = 32
