@@ -10,10 +10,10 @@ import pytest
 @pytest.mark.parametrize("by", ["phash", "pdq"])
 def test_every_damaged_file_is_a_fingerprint_or_a_failure_and_no_failure_matches(shared, by):
     code = (
-        "import json, re, sys, imkin\n"
+        "import json, pathlib, re, sys, imkin\n"
         "result = imkin.group(sys.argv[1], sys.argv[2])\n"
         # Not getrusage: its peak starts with that of the process which started this one.
-        "peak = re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())\n"
+        "peak = re.search(r'VmHWM:\\s+(\\d+)', pathlib.Path('/proc/self/status').read_text())\n"
         "print(json.dumps([result.to_dict(), int(peak[1])]))"
     )
     folder = shared / "torture"
