@@ -156,13 +156,16 @@ def place(disk: Disk, source: str, dest: str) -> None:
             raise
         _place_reserved(disk, source, dest)
         return
-    try:
-        if not same_file(source, dest):
-            raise RefusedError("was replaced by another file meanwhile")
-        disk.unlink(source)
-    except (OSError, RefusedError):
+    if not same_file(source, dest) and os.path.lexists(source):
         disk.unlink(dest)
-        raise
+        raise RefusedError("was replaced by another file meanwhile")
+    try:
+        disk.unlink(source)
+    except OSError:
+        if same_file(source, dest):
+            disk.unlink(dest)
+            raise
+        _need_moved(source, dest)
 
 
 def _place_reserved(disk: Disk, source: str, dest: str) -> None:
@@ -171,7 +174,18 @@ def _place_reserved(disk: Disk, source: str, dest: str) -> None:
     try:
         disk.replace(source, dest)
     except OSError:
-        disk.unlink(dest)
+        if os.path.lexists(source) and os.lstat(dest).st_size == 0:
+            disk.unlink(dest)
+            raise
+        _need_moved(source, dest)
+
+
+def _need_moved(source: str, dest: str) -> None:
+    """Go on after an error of a network disk that did what it was asked all the same; else raise that error.
+
+    Such an error says nothing about the files: what is at dest may be the only copy, and is never removed here.
+    """
+    if os.path.lexists(source) or not os.path.lexists(dest):
         raise
 
 
