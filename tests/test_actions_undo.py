@@ -209,3 +209,25 @@ def test_purge_on_a_disk_that_is_not_there_forgets_nothing(root, database):
     os.rename(f"{root}-unplugged", root)
     undo(database=database)
     assert tree(root) == FILES
+
+
+@pytest.mark.parametrize("verb", ["hardlink", "reflink"])
+def test_undo_does_not_overwrite_the_last_copy_of_the_kept_file(root, database, verb):
+    done = run(root, database, verb, group=("a.jpg", "c.jpg"))
+    os.unlink(root / "a.jpg")
+    outcome = undo(database=database)
+    reason = f"holds the last copy of {root}/a.jpg: copy it to {root}/a.jpg, then undo; the file stays at "
+    assert rows(outcome)["c.jpg"] == ("done", reason + done.rows[0].dest)
+    assert (root / "c.jpg").read_text() == "large"
+    with open(done.rows[0].dest) as file:
+        assert file.read() == "small"
+    (root / "a.jpg").write_text("large")
+    assert undo(database=database).state == "undone"
+    assert tree(root) == FILES
+
+
+def test_undo_takes_back_a_symbolic_link_whose_kept_file_is_gone(root, database):
+    run(root, database, "symlink")
+    os.unlink(root / "a.jpg")
+    assert undo(database=database).state == "undone"
+    assert tree(root) == {"sub/b.jpg": "middle", "c.jpg": "small"}

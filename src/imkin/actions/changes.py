@@ -234,9 +234,21 @@ class Link:
         if os.path.lexists(path):
             if not self._swapped():
                 raise RefusedError(f"there is something else at {path} now; the file stays at {self.dest}")
+            if self._is_last_copy():
+                keep = self.keep.path
+                raise RefusedError(
+                    f"holds the last copy of {keep}: copy it to {keep}, then undo; the file stays at {self.dest}"
+                )
             disk.replace(self.dest, path)
         else:
             place(disk, self.dest, path)
+
+    def _is_last_copy(self) -> bool:
+        """Whether what the link shows may be nowhere else: the kept file is gone from its path, or changed."""
+        path, keep = self.file.path, self.keep
+        if self.how == "symlink" or (not os.path.islink(keep.path) and same_file(path, keep.path)):
+            return False
+        return not holds(keep.path, keep)
 
     def settle_back(self, disk: Disk) -> bool | None:
         """See the module."""
