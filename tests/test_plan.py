@@ -5,8 +5,13 @@ import os
 
 import pytest
 
+from imkin.actions import apply
+from imkin.bundles import FolderBundles, look
+from imkin.catalogue import Database
 from imkin.errors import MissingPathError, UsageError
-from imkin.plan import Member, Plan, Seen, check, edited, inside, parse_action, plan_text, read_plan
+from imkin.plan import Member, Own, Plan, Seen, check, edited, inside, parse_action, plan_text, read_plan
+from imkin.policy import Terms, parse_rules, plan
+from imkin.types import File
 
 
 def seen(path, size=10):
@@ -227,6 +232,76 @@ def test_a_plan_that_names_files_outside_its_roots_is_refused_even_with_a_right_
 def test_a_plan_that_breaks_its_own_rules_is_refused(made, says):
     with pytest.raises(UsageError, match=says):
         check(made)
+
+
+def swapped(whole):
+    first, second = whole["groups"][0]
+    first["do"], second["do"] = whole["verb"], "keep"
+
+
+@pytest.fixture
+def shots(tmp_path):
+    """A folder with k.jpg and s.jpg, the first with more beside it, and the plan that keeps it."""
+
+    def lay(**files):
+        for name, content in {"k_jpg": b"k", "s_jpg": b"s", **files}.items():
+            (tmp_path / name.replace("_", ".")).write_bytes(content)
+        found = [look(str(tmp_path / name)) for name in ("k.jpg", "s.jpg")]
+        files = [File(each.path, each.size, each.mtime_ns, each.sha256, "", 4, 3, "JPEG") for each in found]
+        terms = Terms("delete", parse_rules("first"), (str(tmp_path),), bundles=FolderBundles())
+        made = plan([[0, 1]], files, similarity=lambda *_: 0.99, terms=terms)
+        whole = json.loads(plan_text(made))
+        swapped(whole)
+        (tmp_path / "plan.json").write_text(json.dumps(whole))
+        return tmp_path
+
+    return lay
+
+
+@pytest.mark.parametrize("companion", ["k.dng", "k.mov"])
+def test_an_edit_that_would_lose_a_raw_or_a_video_is_refused_and_nothing_is_done(shots, companion):
+    folder = shots(**{companion.replace(".", "_"): b"own content", "k_xmp": b"<x/>"})
+    with pytest.raises(UsageError) as caught:
+        read_plan(str(folder / "plan.json"))
+    assert str(caught.value) == (
+        f"{folder}/plan.json is refused, nothing was done: group 1: {folder}/{companion}, which belongs to "
+        f"{folder}/k.jpg, has no counterpart of the same bytes beside {folder}/s.jpg, which is kept; "
+        "leave it or keep it"
+    )
+    assert sorted(os.listdir(folder)) == sorted(["k.jpg", "s.jpg", "k.xmp", companion, "plan.json"])
+
+
+def test_a_swapped_plan_is_applied_where_the_raw_has_an_equal_and_refused_where_it_has_another(shots, tmp_path):
+    folder = shots(k_dng=b"own content", s_dng=b"own content")
+    with Database(str(tmp_path / "catalogue.sqlite"), durable=True) as database:
+        apply(read_plan(str(folder / "plan.json")), database=database)
+    assert not (folder / "k.jpg").exists()
+    assert not (folder / "k.dng").exists()
+    assert (folder / "s.dng").read_bytes() == b"own content"
+    shots(k_dng=b"own content", s_dng=b"other one!!")
+    with pytest.raises(UsageError, match=r"k\.dng, which belongs to"):
+        read_plan(str(folder / "plan.json"))
+
+
+def test_apply_refuses_in_memory_too_what_would_lose_a_raw(shots, tmp_path):
+    folder = shots(k_dng=b"own content")
+    rows = ((str(folder / "k.jpg"), "delete", (look(str(folder / "k.dng")),)), (str(folder / "s.jpg"), "keep", ()))
+    own = {0: (Own(str(folder / "k.dng"), "raw"),)}
+    group = tuple(
+        Member(look(path), do, "", "", bundle, ((1 - at, 0.99),), own.get(at, ()))
+        for at, (path, do, bundle) in enumerate(rows)
+    )
+    with (
+        Database(str(tmp_path / "catalogue.sqlite"), durable=True) as database,
+        pytest.raises(UsageError, match="no counterpart"),
+    ):
+        apply(Plan("delete", (str(folder),), (group,)), database=database)
+    assert (folder / "k.dng").exists()
+
+
+def test_a_plan_that_names_content_which_is_in_no_bundle_is_refused():
+    with pytest.raises(UsageError, match="is not among what belongs to"):
+        check(Plan("trash", ("/p",), ((Member(seen("/p/a"), "keep", "", own=(Own("/p/b", "raw"),)),),)))
 
 
 def test_words_can_be_changed_in_memory_too():

@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from imkin.plan import Beside, Seen
+from imkin.errors import UsageError
+from imkin.plan import Beside, Own, Seen, edited
 from imkin.policy import Facts, Terms, parse_rules, plan
 from imkin.policy.planning import ALL_PAIRS_UP_TO, CHAINED
 from imkin.types import File
@@ -27,15 +28,18 @@ def all_near(_a, _b):
 class Folder:
     """Bundles out of a table, without a disk."""
 
-    def __init__(self, table, *, unreadable=()):
+    def __init__(self, table, *, unreadable=(), equal=()):
         self.table = {path: tuple(Beside(other, kind) for other, kind in rows) for path, rows in table.items()}
-        self.unreadable = unreadable
+        self.unreadable, self.equal = unreadable, equal
 
     def of(self, path):
         return self.table.get(path, ())
 
     def seen(self, path):
-        return None if path in self.unreadable else Seen(path, 10, 5, "ab" * 32)
+        return None if path in self.unreadable else Seen(path, 10, 5, self.sha256(path))
+
+    def sha256(self, path):
+        return "ab" * 32 if path in self.equal else path.encode().hex().ljust(64, "0")[:64]
 
 
 def make(files, similarity=all_near, *, groups=None, verb="trash", keep="first", roots=("/p",), **terms):
@@ -154,11 +158,49 @@ def test_an_image_stays_if_a_companion_of_its_own_content_has_no_counterpart(kin
     bundles = {"/p/b.jpg": [("/p/b.own", kind)]}
     made = make([photo("/p/a.jpg"), photo("/p/b.jpg")], bundles=Folder(bundles))
     assert words(made) == {"a.jpg": "keep", "b.jpg": "leave"}
-    assert why(made)["b.jpg"] == "/p/b.own, which belongs to it, has no counterpart beside the kept file"
-    with_both = make(
-        [photo("/p/a.jpg"), photo("/p/b.jpg")], bundles=Folder(bundles | {"/p/a.jpg": [("/p/a.own", kind)]})
+    reason = "/p/b.own, which belongs to it, has no counterpart of the same bytes beside the kept file"
+    assert why(made)["b.jpg"] == reason
+    bundles |= {"/p/a.jpg": [("/p/a.own", kind)]}
+    other = make([photo("/p/a.jpg"), photo("/p/b.jpg")], bundles=Folder(bundles))
+    assert words(other) == {"a.jpg": "keep", "b.jpg": "leave"}
+    assert why(other)["b.jpg"] == reason
+    same = make(
+        [photo("/p/a.jpg"), photo("/p/b.jpg")], bundles=Folder(bundles, equal=("/p/a.own", "/p/b.own")), verb="delete"
     )
-    assert words(with_both) == {"a.jpg": "keep", "b.jpg": "trash"}
+    assert words(same) == {"a.jpg": "keep", "b.jpg": "delete"}
+    assert same.groups[0][1].own == (Own("/p/b.own", kind),)
+
+
+def test_a_raw_may_rest_on_the_same_bytes_in_a_reference_folder():
+    table = {"/p/a.jpg": [("/p/a.cr2", "raw")], "/r/b.jpg": [("/r/b.cr2", "raw")]}
+    files = [photo("/p/a.jpg"), photo("/r/b.jpg")]
+    same = make(files, bundles=Folder(table, equal=("/p/a.cr2", "/r/b.cr2")), reference_roots=("/r",))
+    assert words(same) == {"b.jpg": "keep", "a.jpg": "trash"}
+    assert words(make(files, bundles=Folder(table), reference_roots=("/r",)))["a.jpg"] == "leave"
+
+
+def test_the_files_of_a_plan_cannot_change_places_if_a_raw_would_be_lost():
+    table = {"/p/k.jpg": [("/p/k.dng", "raw"), ("/p/k.xmp", "sidecar")]}
+    made = make([photo("/p/k.jpg"), photo("/p/s.jpg")], bundles=Folder(table))
+    assert words(made) == {"k.jpg": "keep", "s.jpg": "trash"}
+    with pytest.raises(UsageError, match=r"group 1: /p/k\.dng, which belongs to /p/k\.jpg, has no counterpart"):
+        edited(made, {"/p/k.jpg": "trash", "/p/s.jpg": "keep"})
+    table |= {"/p/s.jpg": [("/p/s.dng", "raw")]}
+    twins = Folder(table, equal=("/p/k.dng", "/p/s.dng"))
+    swapped = edited(
+        make([photo("/p/k.jpg"), photo("/p/s.jpg")], bundles=twins), {"/p/k.jpg": "trash", "/p/s.jpg": "keep"}
+    )
+    assert [action.file.path for action in swapped.actions] == ["/p/k.jpg"]
+
+
+def test_a_raw_that_was_compared_itself_may_change_places_with_what_it_is_near():
+    shot = {"/p/a.jpg": [("/p/a.cr2", "raw")], "/p/a.cr2": [("/p/a.jpg", "image")]}
+    files = [photo("/p/a.jpg"), photo("/p/b.jpg"), photo("/p/a.cr2", kind="RAW")]
+    swap = {"/p/a.jpg": "trash", "/p/b.jpg": "keep"}
+    (action,) = edited(make(files, bundles=Folder(shot)), swap).actions
+    assert [each.path for each in action.bundle] == ["/p/a.cr2"]
+    with pytest.raises(UsageError, match=r"/p/a\.cr2, which belongs to /p/a\.jpg, has no counterpart"):
+        edited(make(files, near((0, 1), (0, 2)), bundles=Folder(shot)), swap)
 
 
 def test_raw_and_jpeg_of_one_shot_are_one_and_are_kept_together():
@@ -186,10 +228,11 @@ def test_a_raw_that_another_group_keeps_or_lets_go_is_decided_once():
     table = {f"/p/{stem}.jpg": [(f"/p/{stem}.cr2", "raw")] for stem in "ab"}
     table |= {f"/p/{stem}.cr2": [(f"/p/{stem}.jpg", "image")] for stem in "ab"}
     files = [photo("/p/a.jpg"), photo("/p/b.jpg"), photo("/p/b.cr2", kind="RAW"), photo("/p/a.cr2", kind="RAW")]
-    made = make(files, groups=[[0, 1], [2, 3]], bundles=Folder(table))
+    twins = Folder(table, equal=tuple(table))
+    made = make(files, groups=[[0, 1], [2, 3]], bundles=twins)
     assert words(made) == {"a.jpg": "keep", "b.jpg": "trash"}
     assert len(made.groups) == 1
-    turned = make(files, groups=[[2, 3], [0, 1]], bundles=Folder(table))
+    turned = make(files, groups=[[2, 3], [0, 1]], bundles=twins)
     assert [(a.file.path, [each.path for each in a.bundle]) for a in turned.actions] == [("/p/a.cr2", ["/p/a.jpg"])]
 
 

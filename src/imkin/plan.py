@@ -2,7 +2,8 @@
 
 In a plan file a person may change one thing: the word `do` of a file, to `keep`, `leave` or the plan's own verb.
 All the rest (paths, sizes, times, checksums, similarities, roots) is covered by a digest. A changed file is refused
-whole, and so is one that, after the edit, would remove a file that is near no kept one.
+whole, and so is one that, after the edit, would remove a file that is near no kept one, or a RAW or video that nothing
+beside the kept one equals.
 """
 
 from __future__ import annotations
@@ -46,12 +47,26 @@ class Beside:
 
 
 @dataclass(frozen=True, slots=True)
+class Own:
+    """A file of a bundle that holds content of its own: it goes only if what is kept holds that content too.
+
+    kind: raw, image or video. near: places in the group, from 0, of the members that, themselves or with one of their
+    bundle, it is a near pair of; empty for what was not compared.
+    """
+
+    path: str
+    kind: str
+    near: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Member:
     """One file of a group in a plan.
 
     do: `keep`, `leave` or the plan's verb. why: one line for a person. fixed: why this file is never acted on, or
     empty. bundle: the files that go where it goes. near: (place in the group from 0, similarity in 0..1, or None if
-    a person marked the two as the same) of the members that it is itself a near pair of.
+    a person marked the two as the same) of the members that it is itself a near pair of. own: those of the bundle
+    that hold content of their own.
     """
 
     file: Seen
@@ -60,6 +75,13 @@ class Member:
     fixed: str = ""
     bundle: tuple[Seen, ...] = ()
     near: tuple[tuple[int, float | None], ...] = ()
+    own: tuple[Own, ...] = ()
+
+    def lost(self, keep: Member, *, at: int) -> str:
+        """The first file of the bundle whose content would be lost if this goes and keep, at place `at`, stays."""
+        there = {keep.file.sha256, *(each.sha256 for each in keep.bundle)}
+        sha256 = {each.path: each.sha256 for each in self.bundle}
+        return next((own.path for own in self.own if at not in own.near and sha256[own.path] not in there), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +118,10 @@ class Plan:
 
     @property
     def actions(self) -> tuple[Action, ...]:
-        """The actions in the order of the groups. Raises UsageError for a file that is near no kept one."""
+        """The actions in the order of the groups.
+
+        Raises UsageError for a file that is near no kept one, or whose RAW or video has no equal beside that one.
+        """
         return tuple(action for number, group in enumerate(self.groups, 1) for action in self._actions(number, group))
 
     @property
@@ -117,6 +142,11 @@ class Plan:
                         f"group {number}: {member.file.path} is near no file that is kept; leave it or keep it"
                     )
                 at = -max(near)[1]
+                if lost := member.lost(group[at], at=at):
+                    raise UsageError(
+                        f"group {number}: {lost}, which belongs to {member.file.path}, has no counterpart of the same "
+                        f"bytes beside {group[at].file.path}, which is kept; leave it or keep it"
+                    )
                 similarity = dict(member.near)[at]
                 yield Action(self.verb, member.file, group[at].file, similarity, member.why, member.bundle)
 
@@ -141,7 +171,7 @@ def check(plan: Plan) -> None:
     """Raise UsageError unless the plan keeps its own rules.
 
     Every file lies inside its roots, no file goes twice, none goes that is kept anywhere or fixed, and each that
-    goes is near a file that stays.
+    goes is near a file that stays; nor does a RAW or video go with it that has no equal beside that file.
     """
     for path in (*plan.roots, *plan.reference_roots, *([plan.target] if plan.target else [])):
         if not os.path.isabs(path) or os.path.normpath(path) != path:
@@ -178,6 +208,8 @@ def _check_member(plan: Plan, number: int, member: Member, *, size: int) -> None
         raise UsageError(f"group {number}: {member.file.path} must stay: {member.fixed}")
     if any(not 0 <= at < size for at, _ in member.near):
         raise UsageError(f"group {number}: {member.file.path} is said to be near a file that is not there")
+    if strange := {own.path for own in member.own} - {each.path for each in member.bundle}:
+        raise UsageError(f"group {number}: {min(strange)} is not among what belongs to {member.file.path}")
 
 
 def plan_text(plan: Plan) -> str:
@@ -239,6 +271,7 @@ def _member(member: Member) -> dict[str, Any]:
         "near": [[at + 1, similarity] for at, similarity in member.near],
         "fixed": member.fixed,
         "bundle": [asdict(each) for each in member.bundle],
+        "own": [{"path": own.path, "kind": own.kind, "near": [at + 1 for at in own.near]} for own in member.own],
     }
 
 
@@ -286,6 +319,9 @@ def _read_member(raw: dict[str, Any]) -> Member:
         fixed=_text(raw["fixed"]),
         bundle=tuple(_seen(each) for each in raw["bundle"]),
         near=tuple((int(at) - 1, None if similarity is None else float(similarity)) for at, similarity in raw["near"]),
+        own=tuple(
+            Own(_text(own["path"]), _text(own["kind"]), tuple(int(at) - 1 for at in own["near"])) for own in raw["own"]
+        ),
     )
 
 

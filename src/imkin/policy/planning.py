@@ -7,12 +7,12 @@ together, and a picture among them goes only if it is near a kept one too.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from imkin.plan import KEEP, LEAVE, Beside, Member, Plan, Seen, Verb, check, inside
+from imkin.plan import KEEP, LEAVE, Beside, Member, Own, Plan, Seen, Verb, check, inside
 from imkin.policy.keep import Measure, Rule, choose, family
 from imkin.types import File
 
@@ -23,7 +23,7 @@ ALL_PAIRS_UP_TO = 32
 # A link leaves the name of the file in its place, so nothing that goes by that name has to follow.
 MOVING = ("trash", "move", "delete")
 
-# Kinds of companions that hold what no other file does: they go only if the kept file has one of that kind too.
+# Kinds of companions that hold what no other file does: they go only if the kept file has their very bytes beside it.
 OWN_CONTENT = ("raw", "image", "video")
 
 UNREADABLE = "a file that belongs to it cannot be read"
@@ -245,15 +245,19 @@ class _Group:
         for index in unit[1:]:
             if not any(self._near(index, leader) for leader in keeper):
                 return f"{self._files[index].path}, which belongs to it, is near no kept file"
-        there = {beside.kind for index in keeper for beside in self._beside[index]}
-        there |= {"raw" for index in keeper if family(self._files[index]) == "raw"}
+        there = {self._files[index].sha256 for index in keeper}
+        there |= {each.sha256 for each in self._bundle(keeper) or ()}
+        bundle = self._bundle(unit)
+        sha256 = {each.path: each.sha256 for each in bundle or ()}
         inner = {self._files[index].path for index in unit}
-        for beside in self._beside[unit[0]]:
+        for beside in (each for index in unit for each in self._beside[index]):
             if beside.path in self._claims.kept:
                 return f"{beside.path}, which belongs to it, is kept in another group"
-            if beside.path not in inner and beside.kind in OWN_CONTENT and beside.kind not in there:
-                return f"{beside.path}, which belongs to it, has no counterpart beside the kept file"
-        return UNREADABLE if self._bundle(unit) is None else ""
+            if beside.path in inner or beside.kind not in OWN_CONTENT or beside.path not in sha256:
+                continue
+            if sha256[beside.path] not in there:
+                return f"{beside.path}, which belongs to it, has no counterpart of the same bytes beside the kept file"
+        return UNREADABLE if bundle is None else ""
 
     def _bundle(self, unit: list[int]) -> tuple[Seen, ...] | None:
         """The other files of a unit as they are; None if one cannot be read."""
@@ -275,10 +279,23 @@ class _Group:
             places = [at for at in places if order[at] in self._kept]
         near = tuple((at, similarity) for at in places for similarity in self._near(index, order[at]))
         fixed, bundle = self._locked.get(index, ""), None
-        if self._terms.verb in MOVING and not fixed:
+        if self._terms.verb in MOVING:
             bundle = self._bundle(self._unit_of[index])
-            fixed = UNREADABLE if bundle is None else ""
-        return Member(_seen(self._files[index]), do, why, fixed, bundle or (), near)
+            fixed = fixed or (UNREADABLE if bundle is None else "")
+        own = tuple(self._own(self._unit_of[index], bundle or (), {at: order[at] for at in places}))
+        return Member(_seen(self._files[index]), do, why, fixed, bundle or (), near, own)
+
+    def _own(self, unit: list[int], bundle: tuple[Seen, ...], places: dict[int, int]) -> Iterator[Own]:
+        """What of a bundle holds content of its own; places: those of the other units in the group → their first."""
+        inner = {self._files[index].path: index for index in unit[1:]}
+        kinds = {beside.path: beside.kind for index in unit for beside in self._beside[index]}
+        for path in (each.path for each in bundle):
+            if path in inner:
+                index = inner[path]
+                near = (at for at, first in places.items() if any(self._near(index, to) for to in self._unit_of[first]))
+                yield Own(path, "raw" if family(self._files[index]) == "raw" else "image", tuple(near))
+            elif kinds[path] in OWN_CONTENT:
+                yield Own(path, kinds[path])
 
 
 def _seen(file: File) -> Seen:
