@@ -589,3 +589,29 @@ def test_the_kept_file_is_read_once_a_run(root, database, monkeypatch):
     monkeypatch.setattr(module, "digest", lambda path: (read.append(os.path.basename(path)), real(path))[1])
     apply(plan_of(root, GROUP), database=database)
     assert sorted(read) == ["a.jpg", "b.jpg", "c.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "reason"),
+    [
+        ("a.cr2", os.unlink, "is not there any more"),
+        ("a.mov", os.unlink, "is not there any more"),
+        ("a.mov", lambda path: path.write_text("another video"), "changed since the scan"),
+    ],
+)
+def test_raw_and_video_stay_when_those_of_the_kept_file_do_not_stand(root, database, name, change, reason):
+    lay(root, {"a.cr2": "its raw", "a.mov": "its video", "c.cr2": "raw", "c.mov": "video"})
+    bundles = {"a.jpg": ["a.cr2", "a.mov"], "c.jpg": ["c.cr2", "c.mov"]}
+    made = plan_of(root, ("a.jpg", "sub/b.jpg", "c.jpg"), bundles=bundles)
+    change(root / name)
+    outcome = apply(made, database=database)
+    assert rows(outcome)["c.jpg"] == ("skipped", f"{root}/{name}, which belongs to the kept {root}/a.jpg, {reason}")
+    assert rows(outcome)["b.jpg"] == ("done", "")
+    assert tree(root)["c.cr2"] == "raw"
+
+
+def test_a_sidecar_of_the_kept_file_may_change_meanwhile(root, database):
+    lay(root, {"a.xmp": "its edits", "c.xmp": "edits"})
+    made = plan_of(root, ("a.jpg", "c.jpg"), bundles={"a.jpg": ["a.xmp"], "c.jpg": ["c.xmp"]})
+    os.unlink(root / "a.xmp")
+    assert rows(apply(made, database=database))["c.jpg"] == ("done", "")

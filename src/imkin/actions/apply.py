@@ -12,7 +12,7 @@ from imkin.actions.disk import DISK, Disk, RefusedError, in_words
 from imkin.actions.lock import exclusive
 from imkin.actions.outcome import Outcome, outcome_of
 from imkin.actions.places import Places
-from imkin.actions.recheck import READ_ONLY, Recheck, is_read_only
+from imkin.actions.recheck import READ_ONLY, Recheck, content_of, is_read_only
 from imkin.actions.recovery import put_back, recover_runs
 from imkin.catalogue import Database
 from imkin.catalogue.journal import Journal, Run, Step
@@ -95,6 +95,9 @@ class _Work:
         self._actions = plan.actions
         self._places = Places(plan, run)
         self._check = Recheck()
+        self._beside_kept = {
+            member.file.path: member.bundle for group in plan.groups for member in group if member.do == KEEP
+        }
         self._kept = dict(_names(member.file for group in plan.groups for member in group if member.do == KEEP))
 
     def go(self, progress: Progress | None, stop: Stop | None) -> Outcome:
@@ -159,6 +162,10 @@ class _Work:
         """Why an action is not taken, or empty. Raises OSError if a file cannot be looked at."""
         if reason := self._check.changed(action.keep):
             return f"the kept {action.keep.path} {reason}"
+        kinds = set(map(content_of, action.bundle)) - {""}
+        for seen in self._beside_kept[action.keep.path]:
+            if content_of(seen) in kinds and (reason := self._check.changed(seen)):
+                return f"{seen.path}, which belongs to the kept {action.keep.path}, {reason}"
         for seen in (action.file, *action.bundle):
             name = "" if seen is action.file else f"{seen.path} of its bundle "
             if reason := self._check.changed(seen):

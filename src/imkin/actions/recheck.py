@@ -7,8 +7,11 @@ import stat
 
 from imkin.actions.disk import digest
 from imkin.plan import Seen
+from imkin.policy.keep import RAW_SUFFIXES
 
 READ_ONLY = "is read-only; make it writable to have it cleaned"
+
+_SIDECARS = frozenset({".xmp", ".aae", ".json", ".txt", ".xml"})
 
 
 class Recheck:
@@ -36,3 +39,11 @@ class Recheck:
 def is_read_only(status: os.stat_result) -> bool:
     """Whether nobody may write the file: its owner does not want it changed, whatever the folder allows."""
     return not status.st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH)
+
+
+def content_of(companion: Seen) -> str:
+    """What a file of a bundle holds that no other file does: raw, video or image; empty for a sidecar or label."""
+    suffix = os.path.splitext(companion.path)[1].lower()
+    if suffix in _SIDECARS:
+        return ""
+    return "raw" if suffix in RAW_SUFFIXES else "video" if suffix == ".mov" else "image"
