@@ -171,6 +171,13 @@ def test_what_is_no_plan_is_refused(file, text):
         read_plan(str(file))
 
 
+@pytest.mark.parametrize("word", ["do", "path", "near"])
+def test_a_plan_in_which_a_name_stands_twice_is_refused(file, word):
+    file.write_text(plan_text(sample()).replace('{"do": "trash"', f'{{"{word}": "keep", "do": "trash"', 1))
+    with pytest.raises(UsageError, match=f"is no plan: `{word}` stands twice in one object"):
+        read_plan(str(file))
+
+
 def removed(key):
     return lambda whole: whole.pop(key)
 

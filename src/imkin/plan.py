@@ -235,7 +235,7 @@ def read_plan(path: str) -> Plan:
 def parse_plan(text: str | bytes, *, name: str) -> Plan:
     """The plan that `plan_text` wrote. Raises UsageError as `read_plan` does, naming `name`."""
     try:
-        whole = json.loads(text, parse_constant=_no_number)
+        whole = json.loads(text, parse_constant=_no_number, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{name} is no plan: {error}") from None
     try:
@@ -244,6 +244,15 @@ def parse_plan(text: str | bytes, *, name: str) -> Plan:
     except UsageError as error:
         raise UsageError(f"{name} is refused, nothing was done: {error}") from None
     return plan
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; of a name that stands in it twice a person means one, and nobody can tell which."""
+    whole = dict(pairs)
+    if len(whole) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"`{next(name for name in names if names.count(name) > 1)}` stands twice in one object")
+    return whole
 
 
 def _no_number(word: str) -> float:
