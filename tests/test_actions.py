@@ -615,3 +615,16 @@ def test_a_sidecar_of_the_kept_file_may_change_meanwhile(root, database):
     made = plan_of(root, ("a.jpg", "c.jpg"), bundles={"a.jpg": ["a.xmp"], "c.jpg": ["c.xmp"]})
     os.unlink(root / "a.xmp")
     assert rows(apply(made, database=database))["c.jpg"] == ("done", "")
+
+
+def test_a_kept_file_that_is_rewritten_during_the_run_is_seen_although_size_and_time_are_the_same(root, database):
+    before = os.lstat(root / "a.jpg")
+
+    def link(source, dest):
+        os.link(source, dest)
+        (root / "a.jpg").write_text("LARGE")
+        os.utime(root / "a.jpg", ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    outcome = apply(plan_of(root, GROUP), database=database, disk=replace(DISK, link=link))
+    reason = f"the kept {root}/a.jpg changed since the scan, in its content alone"
+    assert rows(outcome) == {"b.jpg": ("done", ""), "c.jpg": ("skipped", reason)}

@@ -18,7 +18,7 @@ class Recheck:
     """Compares files with what was seen of them; reads a content once for as long as the file is the same."""
 
     def __init__(self) -> None:
-        self._digests: dict[tuple[str, int, int, int, int], str] = {}
+        self._digests: dict[tuple[str, int, int, int, int, int], str] = {}
 
     def changed(self, seen: Seen) -> str:
         """How a file differs from what was seen, or empty. Raises OSError if it cannot be looked at."""
@@ -28,7 +28,8 @@ class Recheck:
                 return "is no regular file any more"
             if (status.st_size, status.st_mtime_ns) != (seen.size, seen.mtime_ns):
                 return "changed since the scan"
-            key = (seen.path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+            # The time of the last change of any kind, unlike that of the content, cannot be set back.
+            key = (seen.path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
             if key not in self._digests:
                 self._digests[key] = digest(seen.path)
         except (FileNotFoundError, NotADirectoryError):
