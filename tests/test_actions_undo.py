@@ -231,3 +231,40 @@ def test_undo_takes_back_a_symbolic_link_whose_kept_file_is_gone(root, database)
     os.unlink(root / "a.jpg")
     assert undo(database=database).state == "undone"
     assert tree(root) == {"sub/b.jpg": "middle", "c.jpg": "small"}
+
+
+def test_undo_counts_a_file_that_a_person_took_out_of_the_trash_and_tidies_up_after_it(root, database, tmp_path):
+    done = run(root, database, "trash", group=("a.jpg", "c.jpg"))
+    os.rename(done.rows[0].dest, root / "c.jpg")
+    assert list(tree(tmp_path / "data")) == ["Trash/info/c.jpg.trashinfo"]
+    outcome = undo(database=database)
+    assert (outcome.state, rows(outcome)["c.jpg"]) == ("undone", ("undone", ""))
+    assert tree(root) == FILES
+    assert tree(tmp_path / "data") == {}
+
+
+def test_undo_says_where_a_file_stays_only_if_it_is_there(root, database):
+    done = run(root, database, "trash", group=("a.jpg", "c.jpg"))
+    os.unlink(done.rows[0].dest)
+    (root / "c.jpg").write_text("new")
+    reason = f"there is something else at {root}/c.jpg now; {done.rows[0].dest} is not there any more"
+    assert rows(undo(database=database))["c.jpg"] == ("done", reason)
+
+
+@pytest.mark.parametrize("restored", [True, False])
+def test_undo_without_a_number_passes_over_a_run_of_which_nothing_is_left(root, database, tmp_path, restored):
+    run(root, database, "delete", group=("a.jpg", "sub/b.jpg"))
+    done = run(root, database, "trash", group=("a.jpg", "c.jpg"))
+    os.unlink(tmp_path / "data" / "Trash" / "info" / "c.jpg.trashinfo")
+    os.rename(done.rows[0].dest, root / "c.jpg") if restored else os.unlink(done.rows[0].dest)
+    assert undo(database=database).run == 1
+    with pytest.raises(UsageError, match="could still be put back"):
+        undo(database=database)
+
+
+def test_undo_does_not_pass_over_a_run_whose_target_is_out_of_reach(root, database, tmp_path):
+    run(root, database, "delete", group=("a.jpg", "sub/b.jpg"))
+    run(root, database, "move", group=("a.jpg", "c.jpg"))
+    os.rename(tmp_path / "out", tmp_path / "unplugged")
+    (tmp_path / "out").mkdir()
+    assert undo(database=database).run == 2

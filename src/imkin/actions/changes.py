@@ -107,8 +107,11 @@ class Move:
 
     def give_back(self, disk: Disk) -> None:
         """See the module."""
+        if _is_back(self.file, self.dest):
+            self._drop_info(disk)
+            return
         if os.path.lexists(self.file.path):
-            raise RefusedError(f"there is something else at {self.file.path} now; it stays at {self.dest}")
+            raise RefusedError(f"there is something else at {self.file.path} now; {_where(self.dest)}")
         if not os.path.isdir(os.path.dirname(self.file.path)):
             raise RefusedError(f"its folder {os.path.dirname(self.file.path)} is not there: make it, or plug it in")
         if not os.path.lexists(self.dest):
@@ -133,6 +136,15 @@ class Move:
                     ours = self.text.encode().startswith(file.read())
                 if ours:
                     disk.unlink(self.info)
+
+
+def _is_back(file: Seen, dest: str) -> bool:
+    """Whether a person put a file back where it was."""
+    return not os.path.lexists(dest) and holds(file.path, file)
+
+
+def _where(dest: str) -> str:
+    return f"it stays at {dest}" if os.path.lexists(dest) else f"{dest} is not there any more"
 
 
 def _settle_carry(disk: Disk, file: Seen, source: str, dest: str, *, part: str) -> bool | None:
@@ -227,6 +239,8 @@ class Link:
     def give_back(self, disk: Disk) -> None:
         """See the module."""
         path = self.file.path
+        if _is_back(self.file, self.dest) and not self._swapped():
+            return
         if not os.path.lexists(self.dest):
             raise RefusedError(f"{self.dest} is not there any more; is its disk plugged in?")
         if not holds(self.dest, self.file):

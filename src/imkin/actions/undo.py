@@ -61,9 +61,25 @@ def undo(
 
 def _last(journal: Journal) -> int:
     for run in reversed(journal.runs()):
-        if run.state != "undone" and any(step.state == "done" for step in journal.steps(run.id)):
+        if run.state != "undone" and any(step.state == "done" and _is_left(step) for step in journal.steps(run.id)):
             return run.id
-    raise UsageError("there is nothing to undo: no run changed any file")
+    raise UsageError("there is nothing to undo: no run changed a file that could still be put back")
+
+
+def _is_left(step: Step) -> bool:
+    """Whether there may be something to put back, or an info file to tidy up; of what is unplugged nobody knows."""
+    change = change_of(step.entry)
+    info = step.entry["change"].get("info", "")
+    if os.path.lexists(change.dest) or (info and os.path.lexists(info)):
+        return True
+    try:
+        if holds(change.file.path, change.file):
+            return False
+    except OSError:
+        return True
+    # Folders that imkin or the trash made are only there with their volume; one that a person named may be empty.
+    known = info or HELD in change.dest.split(os.sep)
+    return not (known and os.path.isdir(os.path.dirname(change.dest)))
 
 
 def history(database: Database) -> tuple[Outcome, ...]:
