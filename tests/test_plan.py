@@ -232,6 +232,8 @@ def test_a_plan_that_names_files_outside_its_roots_is_refused_even_with_a_right_
         (pair("/p/a", "/p/b", verb="move"), "without the verb move"),
         (pair("/p/a", "/p/b", target="/t"), "without the verb move"),
         (pair("/p/a", "/p/b", verb="move", target="t"), "not an absolute, plain path"),
+        (pair("/p/a", "/p/b", verb="move", target="/r/t", reference_roots=("/r",)), "it is in a reference folder"),
+        (pair("/p/a", "/p/t/b", verb="move", target="/p/t"), "already in the folder that files are moved to"),
         (Plan("trash", ("p",), ()), "not an absolute, plain path"),
         (Plan("trash", ("/p",), ((member("/p/a", "keep"), member("/p/b", "trash", near=[(2, 1.0)])),)), "not there"),
     ],

@@ -4,6 +4,9 @@ import os
 
 import pytest
 
+from imkin.actions import Wish, make_plan
+from imkin.bundles import look
+from imkin.catalogue import Database
 from imkin.errors import UsageError
 from imkin.plan import Beside, Own, Seen, edited
 from imkin.policy import Facts, Terms, parse_rules, plan
@@ -274,3 +277,37 @@ def test_a_plan_never_removes_what_it_keeps():
     assert words(made) == {"b": "keep", "c": "trash"}
     assert words(made, 1) == {"a": "keep", "b": "leave"}
     assert why(made, 1)["b"] == "it is kept in another group, or belongs to a file that is"
+
+
+def test_what_was_moved_before_is_left_where_it_is_and_may_be_kept():
+    files = [photo("/p/a"), photo("/p/dupes/b"), photo("/p/c")]
+    made = make(files, verb="move", target="/p/dupes")
+    assert words(made) == {"a": "keep", "b": "leave", "c": "move"}
+    assert why(made)["b"] == "already in the folder that files are moved to"
+    assert words(make(files[1:], verb="move", target="/p/dupes")) == {"b": "keep", "c": "move"}
+    with pytest.raises(UsageError, match="cannot move files to /r/dupes: it is in a reference folder"):
+        make(files, verb="move", target="/r/dupes", reference_roots=("/r",))
+
+
+def scanned(path):
+    found = look(str(path))
+    return File(found.path, found.size, found.mtime_ns, found.sha256, "", 4, 3, "JPEG")
+
+
+def test_a_second_run_moves_nothing_deeper_and_a_link_to_the_target_changes_nothing(tmp_path):
+    root, files = tmp_path / "root", []
+    (root / "dupes").mkdir(parents=True)
+    for name in ("a.jpg", "dupes/b.jpg", "c.jpg"):
+        (root / name).write_bytes(name.encode())
+        files.append(scanned(root / name))
+    (tmp_path / "link").symlink_to(root / "dupes")
+    with Database(str(tmp_path / "catalogue.sqlite"), durable=True) as database:
+
+        def wished(target, **more):
+            wish = Wish("move", (str(root),), target=str(target), rules=parse_rules("first"), **more)
+            return make_plan([[0, 1, 2]], files, similarity=all_near, wish=wish, database=database, facts=None)
+
+        for target in (root / "dupes", tmp_path / "link"):
+            assert words(wished(target)) == {"a.jpg": "keep", "b.jpg": "leave", "c.jpg": "move"}
+        with pytest.raises(UsageError, match="it is in a reference folder"):
+            wished(tmp_path / "link", reference=(str(root / "dupes"),))

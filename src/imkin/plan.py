@@ -178,6 +178,8 @@ def check(plan: Plan) -> None:
             raise UsageError(f"the plan names the folder {path}, which is not an absolute, plain path")
     if (plan.verb == "move") != bool(plan.target):
         raise UsageError("the plan has a target folder without the verb move, or the other way round")
+    if plan.target and inside(plan.target, plan.reference_roots):
+        raise UsageError(f"cannot move files to {plan.target}: it is in a reference folder, which is only looked at")
     everywhere = plan.roots + plan.reference_roots
     kept: set[str] = set()
     gone: set[str] = set()
@@ -192,6 +194,8 @@ def check(plan: Plan) -> None:
                 if os.path.dirname(other) != os.path.dirname(path) or os.path.normpath(other) != other:
                     raise UsageError(f"the plan names {other}, which does not lie beside {path}")
             for each in (path, *beside):
+                if acted and plan.target and inside(each, (plan.target,)):
+                    raise UsageError(f"the plan acts on {each}, which is already in the folder that files are moved to")
                 if acted and (each in gone or inside(each, plan.reference_roots)):
                     raise UsageError(f"the plan acts twice on {each}, or it lies in a reference folder")
                 (gone if acted else kept).add(each)

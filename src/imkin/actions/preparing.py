@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from imkin.bundles import FolderBundles
 from imkin.catalogue import Database
 from imkin.catalogue.decisions import DecisionStore, lookup
-from imkin.plan import Plan, Verb
+from imkin.errors import UsageError
+from imkin.plan import Plan, Verb, inside
 from imkin.policy import DEFAULT_RULES, Facts, Rule, Terms, parse_rules, plan
-from imkin.policy.planning import NoBundles
+from imkin.policy.planning import MOVED, NoBundles
 from imkin.types import File
 
 
@@ -55,6 +56,9 @@ def make_plan(
             known[file.sha256] = facts(file)
         return known[file.sha256]
 
+    target = os.path.realpath(wish.target) if wish.target else ""
+    if target and inside(target, tuple(map(os.path.realpath, wish.reference))):
+        raise UsageError(f"cannot move files to {wish.target}: it is in a reference folder, which is only looked at")
     verdicts = lookup(DecisionStore(database).all())
     terms = Terms(
         verb=wish.verb,
@@ -63,6 +67,11 @@ def make_plan(
         target=wish.target,
         reference_roots=wish.reference,
         keep_per_folder=wish.keep_per_folder,
+        fixed={
+            index: MOVED
+            for index in (index for group in groups for index in group)
+            if target and inside(os.path.realpath(files[index].path), (target,))
+        },
         facts=facts_of,
         decided=lambda a, b: verdicts.get((a, b) if a < b else (b, a)),
         same_file=_SameFile(files),

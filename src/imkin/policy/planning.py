@@ -81,6 +81,7 @@ class Terms:
 Similarity = Callable[[int, int], float | None]
 
 REFERENCE = "in a reference folder"
+MOVED = "already in the folder that files are moved to"
 
 
 def plan(groups: Iterable[Sequence[int]], files: Sequence[File], *, similarity: Similarity, terms: Terms) -> Plan:
@@ -94,6 +95,7 @@ def plan(groups: Iterable[Sequence[int]], files: Sequence[File], *, similarity: 
     terms = replace(
         terms,
         roots=tuple(map(os.path.abspath, terms.roots)),
+        target=os.path.abspath(terms.target) if terms.target else "",
         reference_roots=tuple(map(os.path.abspath, terms.reference_roots)),
     )
     claims, made = _Claims(set(), set()), []
@@ -163,6 +165,8 @@ class _Group:
             return REFERENCE
         if file.path in self._claims.kept:
             return "it is kept in another group, or belongs to a file that is"
+        if self._terms.target and inside(file.path, (self._terms.target,)):
+            return MOVED
         return self._terms.fixed.get(index, "")
 
     def _make_units(self) -> list[list[int]]:
