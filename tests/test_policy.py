@@ -1,6 +1,7 @@
 """From groups to a plan: who stays, who goes, and why a file is left."""
 
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -284,6 +285,8 @@ def test_what_was_moved_before_is_left_where_it_is_and_may_be_kept():
     made = make(files, verb="move", target="/p/dupes")
     assert words(made) == {"a": "keep", "b": "leave", "c": "move"}
     assert why(made)["b"] == "already in the folder that files are moved to"
+    above = make(files, verb="move", target="/p", roots=("/p/dupes", "/p/c"))
+    assert words(above) == {"b": "keep", "c": "move"}
     assert words(make(files[1:], verb="move", target="/p/dupes")) == {"b": "keep", "c": "move"}
     with pytest.raises(UsageError, match="cannot move files to /r/dupes: it is in a reference folder"):
         make(files, verb="move", target="/r/dupes", reference_roots=("/r",))
@@ -311,3 +314,31 @@ def test_a_second_run_moves_nothing_deeper_and_a_link_to_the_target_changes_noth
             assert words(wished(target)) == {"a.jpg": "keep", "b.jpg": "leave", "c.jpg": "move"}
         with pytest.raises(UsageError, match="it is in a reference folder"):
             wished(tmp_path / "link", reference=(str(root / "dupes"),))
+
+
+def test_nothing_rests_on_a_symbolic_link_and_none_is_acted_on(tmp_path):
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "far.jpg").write_bytes(b"far")
+    (root / "a.jpg").symlink_to(tmp_path / "far.jpg")
+    (root / "b.jpg").write_bytes(b"far")
+    (root / "c.jpg").write_bytes(b"c")
+    files = [replace(scanned((root / name).resolve()), path=str(root / name)) for name in ("a.jpg", "b.jpg", "c.jpg")]
+    with Database(str(tmp_path / "catalogue.sqlite"), durable=True) as database:
+
+        def wished(*group, **more):
+            wish = Wish("delete", (str(root),), rules=parse_rules("first"), **more)
+            return make_plan([group], files, similarity=all_near, wish=wish, database=database, facts=None)
+
+        made = wished(0, 1, 2)
+        assert words(made) == {"b.jpg": "keep", "a.jpg": "leave", "c.jpg": "delete"}
+        assert why(made)["a.jpg"] == "a symbolic link"
+        assert words(wished(0, 1)) == {"b.jpg": "keep", "a.jpg": "leave"}
+        assert words(wished(0, 1, 2, keep_per_folder=3)) == {"b.jpg": "keep", "a.jpg": "leave", "c.jpg": "keep"}
+        with pytest.raises(UsageError, match="is near no file that is kept"):
+            edited(made, {str(root / "a.jpg"): "keep", str(root / "b.jpg"): "delete", str(root / "c.jpg"): "leave"})
+        with pytest.raises(UsageError, match="must stay: a symbolic link"):
+            edited(made, {str(root / "a.jpg"): "delete"})
+        wish = Wish("delete", (str(root / "b.jpg"),), reference=(str(root),), rules=parse_rules("first"))
+        both = make_plan([[0, 1]], files, similarity=all_near, wish=wish, database=database, facts=None)
+        assert words(both) == {"b.jpg": "keep", "a.jpg": "leave"}

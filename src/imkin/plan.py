@@ -24,6 +24,9 @@ VERBS: tuple[Verb, ...] = get_args(Verb)
 
 KEEP, LEAVE = "keep", "leave"
 
+# Why a symbolic link is never acted on; nothing rests on one either, since what it leads to may change or go.
+LINK = "a symbolic link"
+
 # Where files wait that were deleted or replaced by links; hidden, so that no scan finds them.
 HELD = ".imkin-held"
 
@@ -135,7 +138,7 @@ class Plan:
                 near = [
                     (s, -at)
                     for at, s in ((at, 1.0 if s is None else s) for at, s in member.near)
-                    if group[at].do == KEEP
+                    if group[at].do == KEEP and group[at].fixed != LINK
                 ]
                 if not near:
                     raise UsageError(
@@ -167,6 +170,11 @@ def inside(path: str, roots: Sequence[str]) -> bool:
     return any(path == root or path.startswith(root.rstrip(os.sep) + os.sep) for root in roots)
 
 
+def moved(path: str, target: str, roots: Sequence[str]) -> bool:
+    """Whether a path lies below the folder that files are moved to (or empty), and that one within a cleaned one."""
+    return bool(target) and target not in roots and inside(target, roots) and inside(path, (target,))
+
+
 def check(plan: Plan) -> None:
     """Raise UsageError unless the plan keeps its own rules.
 
@@ -194,7 +202,7 @@ def check(plan: Plan) -> None:
                 if os.path.dirname(other) != os.path.dirname(path) or os.path.normpath(other) != other:
                     raise UsageError(f"the plan names {other}, which does not lie beside {path}")
             for each in (path, *beside):
-                if acted and plan.target and inside(each, (plan.target,)):
+                if acted and moved(each, plan.target, plan.roots):
                     raise UsageError(f"the plan acts on {each}, which is already in the folder that files are moved to")
                 if acted and (each in gone or inside(each, plan.reference_roots)):
                     raise UsageError(f"the plan acts twice on {each}, or it lies in a reference folder")

@@ -10,7 +10,7 @@ from imkin.bundles import FolderBundles
 from imkin.catalogue import Database
 from imkin.catalogue.decisions import DecisionStore, lookup
 from imkin.errors import UsageError
-from imkin.plan import Plan, Verb, inside
+from imkin.plan import LINK, Plan, Verb, inside, moved
 from imkin.policy import DEFAULT_RULES, Facts, Rule, Terms, parse_rules, plan
 from imkin.policy.planning import MOVED, NoBundles
 from imkin.types import File
@@ -59,6 +59,7 @@ def make_plan(
     target = os.path.realpath(wish.target) if wish.target else ""
     if target and inside(target, tuple(map(os.path.realpath, wish.reference))):
         raise UsageError(f"cannot move files to {wish.target}: it is in a reference folder, which is only looked at")
+    roots = tuple(map(os.path.realpath, wish.roots))
     verdicts = lookup(DecisionStore(database).all())
     terms = Terms(
         verb=wish.verb,
@@ -68,9 +69,7 @@ def make_plan(
         reference_roots=wish.reference,
         keep_per_folder=wish.keep_per_folder,
         fixed={
-            index: MOVED
-            for index in (index for group in groups for index in group)
-            if target and inside(os.path.realpath(files[index].path), (target,))
+            index: reason for group in groups for index in group if (reason := _fixed(files[index].path, target, roots))
         },
         facts=facts_of,
         decided=lambda a, b: verdicts.get((a, b) if a < b else (b, a)),
@@ -80,6 +79,13 @@ def make_plan(
         threshold=threshold,
     )
     return plan(groups, files, similarity=similarity, terms=terms)
+
+
+def _fixed(path: str, target: str, roots: tuple[str, ...]) -> str:
+    """Why a scanned file is never acted on, as the disk tells it, or empty. target, or empty, and roots: real paths."""
+    if os.path.islink(path):
+        return LINK
+    return MOVED if target and moved(os.path.realpath(path), target, roots) else ""
 
 
 class _SameFile:

@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from imkin.plan import KEEP, LEAVE, Beside, Member, Own, Plan, Seen, Verb, check, inside
+from imkin.plan import KEEP, LEAVE, LINK, Beside, Member, Own, Plan, Seen, Verb, check, inside, moved
 from imkin.policy.keep import Measure, Rule, choose, family
 from imkin.types import File
 
@@ -57,7 +57,8 @@ class Terms:
     """What a plan rests on besides the groups.
 
     roots: absolute folders (or single files) whose files may go. reference: indices of files that never go and are
-    preferred as keepers. fixed: index → why that file never goes. decided: (sha256, sha256) → `same`, `different` or
+    preferred as keepers. fixed: index → why that file never goes; a file with the reason LINK is not kept either, so
+    that nothing rests on it. decided: (sha256, sha256) → `same`, `different` or
     None. same_file: whether two indices are one file on the disk (hard links). keep_per_folder: keep the best n of
     each folder of a group; 0: one a group.
     """
@@ -161,11 +162,13 @@ class _Group:
     def _lock(self, index: int) -> str:
         """Why a file may never go, or empty."""
         file = self._files[index]
+        if self._terms.fixed.get(index) == LINK:
+            return LINK
         if index in self._terms.reference or inside(file.path, self._terms.reference_roots):
             return REFERENCE
         if file.path in self._claims.kept:
             return "it is kept in another group, or belongs to a file that is"
-        if self._terms.target and inside(file.path, (self._terms.target,)):
+        if moved(file.path, self._terms.target, self._terms.roots):
             return MOVED
         return self._terms.fixed.get(index, "")
 
@@ -182,13 +185,14 @@ class _Group:
 
     def _choose_keepers(self) -> None:
         referenced = [index for index in self._indices if self._locked.get(index) == REFERENCE]
-        if self._indices:
-            self._keep_best(referenced or self._indices)
+        own = [index for index in self._indices if self._locked.get(index) != LINK]
+        if own:
+            self._keep_best(referenced or own)
         for index in referenced:
             if index not in self._staying:
                 self._keep(index, REFERENCE)
         folders: dict[str, list[int]] = {}
-        for index in self._indices:
+        for index in own:
             folders.setdefault(os.path.dirname(self._files[index].path), []).append(index)
         for folder in folders.values():
             while any(index not in self._staying for index in folder):
