@@ -10,6 +10,8 @@ from cleaning import failing, lay, rows, tree, two_volumes
 from imkin.actions import DISK, history, layout, undo
 from imkin.bundles import FolderBundles, look
 from imkin.catalogue import Database
+from imkin.cli.lay import layout_of
+from imkin.cli.options import Setup
 from imkin.errors import OutputError, StoppedError, UsageError
 from imkin.types import File
 
@@ -163,3 +165,34 @@ def test_a_folder_that_cannot_be_made_is_an_error(root, database, tmp_path):
     (tmp_path / "out").write_text("in the way")
     with pytest.raises(OutputError, match="cannot make the folder"):
         run(root, database, "copy")
+
+
+@pytest.mark.parametrize("mode", ["copy", "move", "link"])
+def test_an_image_in_an_archive_is_told_and_not_acted_on(root, database, tmp_path, mode):
+    plain, inner = files(root, "x/a.jpg", "y/a.jpg")
+    outcome = layout([[plain, replace(inner, source="archive")]], str(tmp_path / "out"), mode=mode, database=database)
+    assert [(row.state, row.reason) for row in outcome.rows] == [("done", ""), ("skipped", "lies in an archive")]
+    assert os.listdir(tmp_path / "out/group-0001") == ["a.jpg"]
+    assert tree(root)["y/a.jpg"] == "middle"
+
+
+def test_a_move_that_is_done_and_reported_as_an_error_counts_as_done(root, database):
+    def unlink(path):
+        os.unlink(path)
+        if path.endswith("y/a.jpg"):
+            raise OSError(errno.EIO, "lost", path)
+
+    far = two_volumes(root.parent / "out", disk=replace(DISK, unlink=unlink))
+    outcome = run(root, database, "move", disk=far)
+    assert [row.state for row in outcome.rows] == ["done"] * 5
+    assert undo(database=database).state == "undone"
+    assert tree(root) == FILES
+
+
+@pytest.mark.parametrize(
+    ("folder", "reason"), [("", "--copy-to needs the name of a folder"), ("x/a.jpg", "x/a.jpg is a file, not a folder")]
+)
+def test_what_is_no_folder_is_refused_before_the_scan(root, monkeypatch, folder, reason):
+    monkeypatch.chdir(root)
+    with pytest.raises(UsageError, match=reason):
+        layout_of(folder, None, None, singles=False, into_existing=True, setup=Setup())

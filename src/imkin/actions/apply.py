@@ -7,15 +7,15 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 
-from imkin.actions.changes import Change, entry_of
-from imkin.actions.disk import DISK, Disk, RefusedError, in_words
+from imkin.actions.changes import entry_of
+from imkin.actions.disk import DISK, Disk, in_words
 from imkin.actions.lock import exclusive
 from imkin.actions.outcome import Outcome, outcome_of
 from imkin.actions.places import Places
 from imkin.actions.recheck import READ_ONLY, Recheck, content_of, is_read_only
-from imkin.actions.recovery import put_back, recover_runs
+from imkin.actions.recovery import put_back, recover_runs, take
 from imkin.catalogue import Database
-from imkin.catalogue.journal import Journal, Run, Step
+from imkin.catalogue.journal import Journal, Run
 from imkin.errors import MissingPathError, OutputError, StoppedError, UsageError
 from imkin.plan import KEEP, Action, Plan, Seen, check, inside, parse_plan, plan_text
 
@@ -135,28 +135,11 @@ class _Work:
         entries = [entry_of(change, kept=action.keep, main=main) for change in changes]
         steps = self._journal.intend(self._run.id, number, entries)
         for at, (step, change) in enumerate(zip(steps, changes, strict=True)):
-            if not self._take(step, change):
+            if take(self._journal, self._disk, step, change):
                 for rest in steps[at + 1 :]:
                     self._journal.settle(rest, "not done")
                 put_back(self._journal, self._disk, steps[:at])
                 return
-
-    def _take(self, step: Step, change: Change) -> bool:
-        try:
-            change.take(self._disk)
-        except RefusedError as error:
-            self._journal.settle(step, "skipped", str(error))
-            return False
-        except OSError as error:
-            made = None
-            with contextlib.suppress(OSError):
-                made = change.settle(self._disk)
-            # Where nobody can tell now (the disk is gone), the step stays `intended` for a later recovery.
-            if made is not None:
-                self._journal.settle(step, "done" if made else "failed", in_words(error))
-            return bool(made)
-        self._journal.settle(step, "done")
-        return True
 
     def _refusal(self, action: Action) -> str:
         """Why an action is not taken, or empty. Raises OSError if a file cannot be looked at."""

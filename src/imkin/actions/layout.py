@@ -11,13 +11,13 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from imkin.actions.changes import change_of, entry_of
+from imkin.actions.changes import entry_of
 from imkin.actions.disk import DISK, NO_HARD_LINKS, Disk, RefusedError, copy_verified, in_words
 from imkin.actions.lock import exclusive
 from imkin.actions.outcome import Outcome, Row, outcome_of
 from imkin.actions.places import FreeNames, move, temporary
 from imkin.actions.recheck import READ_ONLY, Recheck, is_read_only
-from imkin.actions.recovery import put_back, recover_runs
+from imkin.actions.recovery import put_back, recover_runs, take
 from imkin.catalogue import Database
 from imkin.catalogue.journal import Journal
 from imkin.errors import OutputError, StoppedError, UsageError
@@ -38,6 +38,8 @@ class _Item:
 
     files: tuple[Seen, ...]
     dests: tuple[str, ...]
+    inside: str = ""
+    """Why the image is no file of its own, or empty."""
 
 
 def layout(
@@ -93,9 +95,16 @@ def _items(
             place = os.path.join(os.path.abspath(folder), f"{word}-{number:0{digits}}")
             for file in files:
                 path = os.path.abspath(file.path)
+                if file.source != "file":
+                    yield _Item((Seen(path, file.size, file.mtime_ns, file.sha256),), ("",), _no_file(file))
+                    continue
                 beside = [bundles.seen(each.path) for each in bundles.of(path) if each.path not in named]
                 seen = (Seen(path, file.size, file.mtime_ns, file.sha256), *(each for each in beside if each))
                 yield _Item(seen, tuple(names.take(place, [os.path.basename(each.path) for each in seen])))
+
+
+def _no_file(file: File) -> str:
+    return "is a frame of a video" if file.source == "video" else "lies in an archive"
 
 
 class _Work:
@@ -150,6 +159,8 @@ class _Work:
         return Row(main.path, state, reason, "", size)
 
     def _refusal(self, item: _Item) -> str:
+        if item.inside:
+            return item.inside
         for file in item.files:
             name = "" if file is item.files[0] else f"{file.path} of its bundle "
             if reason := self._check.changed(file):
@@ -165,17 +176,12 @@ class _Work:
         changes = [move(file, dest) for file, dest in zip(item.files, item.dests, strict=True)]
         entries = [entry_of(change, kept=None, main=item.files[0].path) for change in changes]
         steps = self._journal.intend(self._run.id, number, entries)
-        for at, step in enumerate(steps):
-            try:
-                change_of(step.entry).take(self._disk)
-            except (RefusedError, OSError) as error:
-                reason = in_words(error) if isinstance(error, OSError) else str(error)
-                self._journal.settle(step, "failed", reason)
+        for at, (step, change) in enumerate(zip(steps, changes, strict=True)):
+            if error := take(self._journal, self._disk, step, change):
                 for rest in steps[at + 1 :]:
                     self._journal.settle(rest, "not done")
                 put_back(self._journal, self._disk, steps[:at])
-                raise
-            self._journal.settle(step, "done")
+                raise error
 
     def _copy(self, item: _Item) -> None:
         """Copies or links of an image and its bundle; all or none."""

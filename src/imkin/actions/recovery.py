@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from itertools import groupby
 
-from imkin.actions.changes import change_of
+from imkin.actions.changes import Change, change_of
 from imkin.actions.disk import DISK, Disk, RefusedError, in_words
 from imkin.actions.lock import exclusive
 from imkin.actions.outcome import Outcome, outcome_of
@@ -72,6 +72,25 @@ def _settled(step: Step, disk: Disk, *, back: bool) -> bool | None:
         return change.settle_back(disk) if back else change.settle(disk)
     except OSError:
         return None
+
+
+def take(journal: Journal, disk: Disk, step: Step, change: Change) -> RefusedError | OSError | None:
+    """Make the change of a step and settle the step; returns the error if the change is not made."""
+    try:
+        change.take(disk)
+    except RefusedError as error:
+        journal.settle(step, "skipped", str(error))
+        return error
+    except OSError as error:
+        made = None
+        with contextlib.suppress(OSError):
+            made = change.settle(disk)
+        # Where nobody can tell now (the disk is gone), the step stays `intended` for a later recovery.
+        if made is not None:
+            journal.settle(step, "done" if made else "failed", in_words(error))
+        return None if made else error
+    journal.settle(step, "done")
+    return None
 
 
 def put_back(journal: Journal, disk: Disk, steps: Sequence[Step]) -> None:

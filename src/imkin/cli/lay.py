@@ -54,11 +54,11 @@ class Layout:
 def layout_of(
     copy_to: str | None, move_to: str | None, link_to: str | None, *, singles: bool, into_existing: bool, setup: Setup
 ) -> Layout | None:
-    """What the options ask for, or None. Raises UsageError for two at once, and for a folder that is not empty."""
+    """What the options ask for, or None. Raises UsageError for two at once, and for what is no empty folder."""
     from imkin.errors import UsageError
 
     asked: list[tuple[str | None, Mode]] = [(copy_to, "copy"), (move_to, "move"), (link_to, "link")]
-    given = [(folder, mode) for folder, mode in asked if folder]
+    given = [(folder, mode) for folder, mode in asked if folder is not None]
     if not given:
         if singles or into_existing:
             raise UsageError("--singles and --into-existing go with --copy-to, --move-to or --link-to")
@@ -66,6 +66,10 @@ def layout_of(
     if len(given) > 1:
         raise UsageError("give one of --copy-to, --move-to and --link-to")
     ((folder, mode),) = given
+    if not folder:
+        raise UsageError(f"--{mode}-to needs the name of a folder")
+    if os.path.lexists(folder) and not os.path.isdir(folder):
+        raise UsageError(f"{folder} is a file, not a folder; name a new folder")
     if os.path.isdir(folder) and os.listdir(folder) and not into_existing:
         raise UsageError(f"{folder} is not empty; name a new folder, or add --into-existing (nothing is overwritten)")
     if mode == "move" and setup.no_catalogue:
