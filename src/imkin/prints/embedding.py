@@ -31,8 +31,8 @@ REGIONS: tuple[Box, ...] = (
 )
 # A region matches by chance more often than the whole picture does: there are more of them.
 REGION_COST = 0.03
-# Provisional: about the similarity that 1 of 100,000 pairs of different photos exceeds, of 60 photos held out of
-# training, with regions and without.
+# Provisional: about the similarity that 1 of 100,000 pairs of different photos exceeded, of 60 photos held out of
+# training, by earlier weights of this network; with regions and without.
 THRESHOLD, THRESHOLD_WHOLE = 0.80, 0.77
 VERSION = 1
 
