@@ -11,6 +11,7 @@ import pytest
 import imkin
 from drawn import picture, write
 from imkin.errors import CatalogueError, MissingPathError, UsageError
+from imkin.result import rounded
 
 
 @pytest.fixture
@@ -243,3 +244,13 @@ def test_a_thousand_copies_are_one_compact_group(tmp_path):
     assert len(group.members) == 500
     assert len(group.pairs) == 499
     assert len(result.removable) == 499
+
+
+def test_a_file_in_two_roots_belongs_to_the_inner_one(photos):
+    found = imkin.pairs([photos, photos / "b"], scope=imkin.Scope(across=True))
+    assert len(found) == 4
+    assert all(("/b/" in pair.a) != ("/b/" in pair.b) for pair in found)
+
+
+def test_only_what_is_the_same_is_shown_as_one():
+    assert (rounded(1.0), rounded(0.99999), rounded(0.12345)) == (1.0, 0.9999, 0.1235)

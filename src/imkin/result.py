@@ -106,7 +106,12 @@ class Result:
 
 def _rounded(part: Member | Pair) -> dict[str, object]:
     plain = asdict(part)
-    return plain | {"similarity": None if part.similarity is None else round(part.similarity, 4)}
+    return plain | {"similarity": None if part.similarity is None else rounded(part.similarity)}
+
+
+def rounded(similarity: float) -> float:
+    """A similarity with four decimals; only what is the same is 1."""
+    return 1.0 if similarity >= 1 else min(0.9999, round(similarity, 4))
 
 
 @dataclass(frozen=True, slots=True)

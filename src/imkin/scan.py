@@ -285,7 +285,7 @@ def _collect(
         tuple(row.file.path for row in good if row.file),
         tuple(failed),
     )
-    how = [row.how for row in rows if row is not None]
+    how = [row.how for row in good]
     return Scan(
         files=tuple(row.file for row in good if row.file),
         root=np.array([items[row.at].root for row in good], np.int64),

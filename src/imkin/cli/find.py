@@ -43,7 +43,7 @@ def group(
     ] = None,
     out: Out = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no report folder.")] = False,
-    max_pairs_for_collage: Annotated[int, typer.Option(metavar="N", help="Pairs in collage.jpg.")] = 20,
+    max_pairs_for_collage: Annotated[int, typer.Option(metavar="N", min=0, help="Pairs in collage.jpg.")] = 20,
     copy_to: CopyTo = None,
     move_to: MoveTo = None,
     link_to: LinkTo = None,

@@ -73,7 +73,9 @@ def rank(
 
 
 def _line(scanned: Scan, kin: tuple[tuple[int, float], ...], *, as_json: bool) -> str:
-    named = [(scanned.files[at].path, round(similarity, 4)) for at, similarity in kin]
+    from imkin.result import rounded
+
+    named = [(scanned.files[at].path, rounded(similarity)) for at, similarity in kin]
     if as_json:
         return json.dumps({"path": named[0][0], "kin": [{"path": p, "similarity": s} for p, s in named[1:]]}) + "\n"
     return "".join([f"{named[0][0]}\n", *(f"  {similarity:.4f}  {path}\n" for path, similarity in named[1:])])
@@ -97,6 +99,7 @@ def compare(
     from imkin.comparison import structure
     from imkin.report.collage import difference
     from imkin.report.files import write_atomic
+    from imkin.result import rounded
 
     with logged(setup), setup.library() as library:
         found = compare_images(library, a, b)
@@ -114,9 +117,11 @@ def compare(
         write(f"{side.path:<{width}}  {side.format:<5} {side.width}x{side.height}  {side.bytes:,} bytes\n")
     for method in found.methods:
         verdict = "alike" if method.similarity >= method.threshold else "-"
-        write(f"  {method.name:<10} {method.similarity:7.4f}  {verdict:<6} (threshold {method.threshold:.4f})\n")
+        write(
+            f"  {method.name:<10} {rounded(method.similarity):7.4f}  {verdict:<6} (threshold {method.threshold:.4f})\n"
+        )
     if found.ms_ssim is not None:
-        write(f"  {'ms-ssim':<10} {found.ms_ssim:7.4f}\n")
+        write(f"  {'ms-ssim':<10} {rounded(found.ms_ssim):7.4f}\n")
 
 
 def methods(*, as_json: Json = False) -> None:
@@ -147,7 +152,10 @@ def demo(
 ) -> None:
     """Draw a small collection with copies in it, find them, and write the report: a first look, offline."""
     from imkin.demo import write_collection
+    from imkin.errors import OutputError
 
+    if os.path.lexists(folder) and not (os.path.isdir(folder) and not os.listdir(folder)):
+        raise OutputError(f"{folder} is there already and not an empty folder; name a new one")
     photos = os.path.join(folder, "photos")
     written = write_collection(photos)
     say(f"{len(written)} files drawn in {photos}", setup=setup)

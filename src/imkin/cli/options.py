@@ -98,6 +98,8 @@ class Setup:
         from imkin.library import Library
         from imkin.sources import Filter
 
+        if self.min_size < 0:
+            raise UsageError(f"--min-size is a number of bytes, not {self.min_size}")
         if self.catalogue and self.no_catalogue:
             raise UsageError("give --catalogue or --no-catalogue, not both")
         names = (

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from imkin.report.files import name_bytes, write_atomic
-from imkin.result import Pair
+from imkin.result import Pair, rounded
 
 HEADER = "a,b,similarity\n"
 
@@ -21,7 +21,7 @@ def csv_lines(pairs: Iterable[Pair]) -> Iterator[str]:
     """
     yield HEADER
     for pair in pairs:
-        yield f"{_field(pair.a)},{_field(pair.b)},{pair.similarity:.4f}\n"
+        yield f"{_field(pair.a)},{_field(pair.b)},{rounded(pair.similarity):.4f}\n"
 
 
 def write_csv(path: str, pairs: Iterable[Pair]) -> None:

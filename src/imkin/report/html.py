@@ -22,7 +22,7 @@ from pathlib import PurePath
 from urllib.parse import quote
 
 from imkin.report.files import shown, write_atomic
-from imkin.result import Group, Member, Result
+from imkin.result import Group, Member, Result, rounded
 
 Thumbnail = Callable[[str], bytes | None]
 
@@ -140,7 +140,7 @@ def _blocks(
     for number, group in enumerate(groups):
         may_go = {m.path for m in group.members if (m.removable if removable is None else m.path in removable)}
         index.count.append(len(group.members))
-        index.least.append(round(min((pair.similarity for pair in group.pairs), default=1.0), 4))
+        index.least.append(rounded(min((pair.similarity for pair in group.pairs), default=1.0)))
         index.won.append(sum(m.bytes for m in group.members if m.path in may_go))
         places, images = _thumbnails(group.members, thumbnail)
         content = group.members[0].sha256
@@ -157,7 +157,7 @@ def _blocks(
 def _row(member: Member, *, flags: int, place: int) -> list[object]:
     """flags: 1 the member may go, 2 its bytes are those of the keeper."""
     name, size = shown(member.path), [member.width, member.height, member.bytes]
-    similarity = None if member.similarity is None else round(member.similarity, 4)
+    similarity = None if member.similarity is None else rounded(member.similarity)
     return [name, file_url(member.path), *size, similarity, flags, place]
 
 

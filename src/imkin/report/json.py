@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Literal
 
 from imkin.report.files import write_atomic
-from imkin.result import Group, Pair, Result
+from imkin.result import Group, Pair, Result, rounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def result_json(result: Result) -> Iterator[str]:
 
 def json_lines(pairs: Iterable[Pair]) -> Iterator[str]:
     """Each pair as one line of JSON, ASCII only."""
-    return (json.dumps({"a": p.a, "b": p.b, "similarity": round(float(p.similarity), 4)}) + "\n" for p in pairs)
+    return (json.dumps({"a": p.a, "b": p.b, "similarity": rounded(p.similarity)}) + "\n" for p in pairs)
 
 
 def _counts(result: Result, run: Run, *, removable: Sequence[str]) -> dict[str, object]:
@@ -78,7 +78,7 @@ def _counts(result: Result, run: Run, *, removable: Sequence[str]) -> dict[str, 
 def _similar_pairs(groups: Iterable[Group]) -> Iterator[dict[str, object]]:
     pairs = (pair for group in groups for pair in group.pairs)
     for index, pair in enumerate(pairs):
-        score = round(float(pair.similarity), 4)
+        score = rounded(pair.similarity)
         yield {"index": index, "image1": pair.a, "image2": pair.b, "similarity_score": score}
 
 
@@ -101,7 +101,7 @@ def _group(group: Group) -> dict[str, object]:
     whole = asdict(group)
     for part in (*whole["pairs"], *whole["members"]):
         if part["similarity"] is not None:
-            part["similarity"] = round(part["similarity"], 4)
+            part["similarity"] = rounded(part["similarity"])
     return whole
 
 

@@ -56,15 +56,20 @@ class FileItem:
 def walk(roots: Sequence[str], wanted: Filter) -> Iterator[FileItem | Failure]:
     """Yield the files under each root that are images by their ending or their first bytes.
 
-    Roots come in the order given, files below each in the order of their names. A file reached twice, by
-    overlapping roots, links or hard links, comes once. A folder inside that cannot be read is a Failure.
+    Roots come in the order given, files below each in the order of their names. A file reached twice, by links, hard
+    links or overlapping roots, comes once; of roots that lie in each other the innermost comes first and has it.
+    A folder inside that cannot be read is a Failure.
     Raises MissingPathError for a root that is not there or cannot be read, before anything is yielded.
     """
     for root in roots:
         _check_root(root)
-    walker = _Walker(wanted, overlapping=_overlap(roots))
-    for number, root in enumerate(roots):
-        yield from walker.walk_root(root, number)
+    overlapping = _overlap(roots)
+    walker = _Walker(wanted, overlapping=overlapping)
+    order = list(range(len(roots)))
+    if overlapping:
+        order.sort(key=lambda number: -len(list(_ancestors(os.path.realpath(roots[number])))))
+    for number in order:
+        yield from walker.walk_root(roots[number], number)
 
 
 def _check_root(root: str) -> None:
