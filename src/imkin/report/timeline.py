@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files as package_files
@@ -93,10 +94,10 @@ class _Page:
         )
         digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
         policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-        title = _text(self._video)
+        title = _text(os.path.basename(self._video))
         yield _HEAD.format(policy=policy, title=title, style=style)
         yield f'<header class="top">\n<h1>{title}</h1>\n<dl class="about">\n'
-        for name, value in about.items():
+        for name, value in {"Video": self._video, **about}.items():
             yield f"<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>\n"
         yield '</dl>\n<dl class="figures">\n'
         looked_at = len(self._kept) + sum(run.frames for run in self._skipped)

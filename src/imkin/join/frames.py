@@ -1,0 +1,145 @@
+"""Frames of videos as prints: the methods that tell whether two frames look the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imkin.join import hamming
+from imkin.join.sequences import Indices
+from imkin.prints import pdq
+from imkin.types import QUALITY_FLOOR
+
+Pictures = NDArray[np.uint8]
+"""(n, side, side): gray, squeezed to a square."""
+
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom."""
+
+Prints = tuple[NDArray[np.uint8], NDArray[np.bool_]]
+"""Values (n, …) of the frames of a video, and whether each is usable: a blank one looks like any other."""
+
+Vote = tuple[int, int, Indices, Indices]
+"""Two videos a < b, and frames i of a, j of b that surely look the same."""
+
+# Pairs of alike frames inside one video cost memory and tell nothing; of all videos together at most so many.
+MOST_OWN_PAIRS = 20_000_000
+
+
+class FrameMethod(Protocol):
+    """One way to tell frames; `METHODS` lists all that are tried, and a pair counts that any of them finds."""
+
+    @property
+    def name(self) -> str:
+        """As in `imkin methods`."""
+
+    @property
+    def levels(self) -> int:
+        """How many strictnesses there are, 0 the loosest."""
+
+    def prints(self, pictures: Pictures, box: Box) -> Prints:
+        """Prints of pictures that have their content inside a box."""
+
+    def votes(self, videos: Sequence[Prints], level: int) -> Iterator[Vote]:
+        """Frames of different videos that surely look the same."""
+
+    def alike(self, a: NDArray[np.uint8], b: NDArray[np.uint8], level: int) -> NDArray[np.bool_]:
+        """Whether prints a and b, row by row, look the same where that is expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class PdqFrames:
+    """PDQ of the whole picture and of what lies inside its borders; frames are alike if any of the two are."""
+
+    name: str = "pdq"
+    # Bits of 256 that differ at most: for a vote, and along a line that votes gave. Strangers are 90 and more apart.
+    # Where all frames of a video are alike by the first, as of a talking head, the next ones tell moments apart.
+    radii: tuple[tuple[int, int], ...] = ((31, 60), (24, 40), (16, 24), (4, 6))
+
+    @property
+    def levels(self) -> int:
+        """One for each pair of radii."""
+        return len(self.radii)
+
+    def prints(self, pictures: Pictures, box: Box) -> Prints:
+        """Values (n, 2, 32) uint8. Frames are reduced by area and not by PDQ's own filter: 6 bits apart or fewer."""
+        whole = (0, 0, pictures.shape[2], pictures.shape[1])
+        codes, usable = self._codes(reduce_box(pictures, whole, side=pdq.SAMPLES))
+        if box == whole:
+            return np.stack([codes, codes], axis=1), usable
+        inner, seen = self._codes(reduce_box(pictures, box, side=pdq.SAMPLES))
+        return np.stack([codes, inner], axis=1), usable & seen
+
+    @staticmethod
+    def _codes(sampled: NDArray[np.float64]) -> Prints:
+        bits = pdq.bits(pdq.terms(sampled))
+        usable = (pdq.quality(sampled) >= 100 * QUALITY_FLOOR) & (bits.sum(axis=1) >= pdq.LEAST_SET_BITS)
+        return np.packbits(bits, axis=1), usable
+
+    def votes(self, videos: Sequence[Prints], level: int) -> Iterator[Vote]:
+        """By one exact join of the frames of all videos that differ from the one before."""
+        radius = self.radii[level][0]
+        keys = [_keys(codes, usable, radius, MOST_OWN_PAIRS // max(1, len(videos))) for codes, usable in videos]
+        owner = np.repeat(np.arange(len(videos)), [2 * len(key) for key in keys])
+        frame = np.concatenate([np.repeat(key, 2) for key in keys] or [np.empty(0, np.int64)])
+        rows = [codes[key].reshape(-1, codes.shape[2]) for (codes, _), key in zip(videos, keys, strict=True)]
+        if not len(frame):
+            return
+        left, right, _ = hamming.self_join(np.concatenate(rows), radius)
+        across = owner[left] != owner[right]
+        left, right = left[across], right[across]
+        pair = owner[left] * len(videos) + owner[right]
+        order = np.argsort(pair, kind="stable")
+        starts = np.flatnonzero(np.diff(pair[order], prepend=-1))
+        for part in np.split(order, starts[1:]) if len(order) else ():
+            a, b = divmod(int(pair[part[0]]), len(videos))
+            i, j = np.unique(np.stack([frame[left[part]], frame[right[part]]]), axis=1)
+            yield a, b, i, j
+
+    def alike(self, a: NDArray[np.uint8], b: NDArray[np.uint8], level: int) -> NDArray[np.bool_]:
+        """Of (m, 2, 32) each: the nearest of the four comparisons is near enough."""
+        left, right = a.view(np.uint64)[:, :, None], b.view(np.uint64)[:, None]
+        apart = np.bitwise_count(left ^ right).sum(axis=-1, dtype=np.int64)
+        near: NDArray[np.bool_] = apart.min(axis=(1, 2)) <= self.radii[level][1]
+        return near
+
+
+METHODS: tuple[FrameMethod, ...] = (PdqFrames(),)
+
+
+def _keys(codes: NDArray[np.uint8], usable: NDArray[np.bool_], radius: int, most_pairs: int) -> Indices:
+    """Usable frames that differ from the key before by half the radius, thinned out where most are alike anyway."""
+    words = codes[:, 0].copy().view(np.uint64)
+    keys: list[int] = []
+    for at in np.flatnonzero(usable).tolist():
+        if not keys or int(np.bitwise_count(words[at] ^ words[keys[-1]]).sum()) > radius // 2:
+            keys.append(at)
+    chosen = np.array(keys, np.int64)
+    some = chosen[:: max(1, len(chosen) // 64)]
+    near = np.bitwise_count(words[some][:, None] ^ words[chosen]).sum(axis=2, dtype=np.int64) <= radius
+    own_pairs = near.mean() * len(chosen) ** 2 if len(chosen) else 0.0
+    return chosen[:: max(1, int(np.ceil(np.sqrt(own_pairs / max(1, most_pairs)))))]
+
+
+def reduce_box(pictures: Pictures, box: Box, *, side: int) -> NDArray[np.float64]:
+    """(n, side, side) in 0..255: the mean of the area each value covers inside a box of each picture."""
+    left, top, right, bottom = box
+    part = pictures[:, top:bottom, left:right].astype(np.float64)
+    return _areas(_areas(part, side).transpose(0, 2, 1), side).transpose(0, 2, 1)
+
+
+def _areas(values: NDArray[np.float64], parts: int) -> NDArray[np.float64]:
+    """(n, parts, w): means of equal stretches of the h rows of (n, h, w), by differences of the running sum."""
+    height = values.shape[1]
+    running = np.zeros((len(values), height + 1, values.shape[2]))
+    np.cumsum(values, axis=1, out=running[:, 1:])
+    cuts = np.arange(parts + 1) * height
+    whole, rest = cuts // parts, (cuts % parts) / parts
+    beyond = np.minimum(whole, height - 1)
+    sums = running[:, whole] + rest[:, None] * values[:, beyond]
+    means: NDArray[np.float64] = np.diff(sums, axis=1) * (parts / height)
+    return means
