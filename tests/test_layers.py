@@ -32,6 +32,7 @@ LEVELS = {
     "imkin.bundles": 2,
     "imkin.actions": 2,
     "imkin.facts": 2,
+    "imkin.cleaning": 3,
     "imkin.demo": 3,
     "imkin.scan": 3,
     "imkin.library": 3,

@@ -6,9 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,10 +16,8 @@ from imkin.cli.options import Bundle, GroupingName, Json, Method, Out, Paths, Se
 from imkin.cli.run import command, finish, logged, progress_bar, report_failures, say, write
 
 if TYPE_CHECKING:
-    from imkin.actions import Outcome, Row, Wish
+    from imkin.actions import Outcome, Row
     from imkin.catalogue import Database
-    from imkin.grouping import Grouping
-    from imkin.image import Limits
     from imkin.library import Library
     from imkin.plan import Plan
     from imkin.result import Result
@@ -73,6 +69,7 @@ def clean(
     takes it back. `delete` and the links hold the old files until `imkin purge`.
     """
     from imkin.actions import Wish
+    from imkin.cleaning import plan_scan
     from imkin.errors import OutputError, UsageError
     from imkin.grouping import grouping_of
     from imkin.image import Limits
@@ -106,7 +103,16 @@ def clean(
         database = stack.enter_context(_database(setup))
         scanned = job.scan(library, setup)
         limits = Limits(setup.max_pixels, tolerate_truncated=setup.tolerate_truncated)
-        plan, result = planned_job(library, job, scanned, how, wish, database=database, limits=limits)
+        plan, result = plan_scan(
+            library,
+            scanned,
+            threshold=job.threshold,
+            wish=wish,
+            database=database,
+            grouping=how,
+            scope=job.scope,
+            limits=limits,
+        )
         if plan_out is not None:
             write_plan(plan_out, plan)
         if folder is not None:
@@ -125,31 +131,6 @@ def clean(
             hint = f"imkin apply {plan_out}" if plan_out else "add --apply"
             say(f"nothing was changed; to do it: {hint}", setup=setup)
     finish(setup, failures=len(scanned.failures) + (outcome.count("failed") if outcome else 0))
-
-
-def planned_job(
-    library: Library, job: Job, scanned: Scan, how: Grouping, wish: Wish, *, database: Database, limits: Limits
-) -> tuple[Plan, Result]:
-    """The plan for what a scan found, and the result that it rests on, with the plan's keepers and reasons."""
-    from imkin import facts
-    from imkin.actions import make_plan
-    from imkin.findings import similarities
-    from imkin.grouping import group
-    from imkin.report.plan import planned
-
-    kin = library.kin(scanned, job.threshold, scope=job.scope, connect_only=how == "transitive")
-    plan = make_plan(
-        [members.tolist() for members in group(kin, how)],
-        scanned.files,
-        similarity=similarities(scanned, kin, job.threshold),
-        wish=wish,
-        database=database,
-        facts=partial(facts.measure, limits=limits),
-        method=scanned.prints.spec.name,
-        threshold=job.threshold,
-    )
-    result = library.group(scanned, kin, threshold=job.threshold, grouping=how, scope=job.scope, rules=wish.rules)
-    return plan, planned(result, plan)
 
 
 def _report(
@@ -193,6 +174,7 @@ def apply(
     Only the words after `do` may be changed in it. Each file is looked at again; one that changed is left.
     """
     from imkin import actions
+    from imkin.cleaning import outcome_object
     from imkin.errors import UsageError
     from imkin.plan import read_plan
 
@@ -221,6 +203,7 @@ def undo(
 ) -> None:
     """Take a run back, by default the last one that changed files. Never overwrites what is there now."""
     from imkin import actions
+    from imkin.cleaning import outcome_object
     from imkin.errors import EXIT_FAILURES
 
     setup = Setup(catalogue=catalogue, quiet=quiet)
@@ -243,6 +226,7 @@ def history(
 ) -> None:
     """List the runs that changed files; with RUN, what became of each of its files."""
     from imkin import actions
+    from imkin.cleaning import outcome_object
 
     with _database(Setup(catalogue=catalogue)) as database:
         found = [actions.look_up(run, database)] if run is not None else list(actions.history(database))
@@ -294,15 +278,11 @@ def _applied(plan: Plan, database: Database, setup: Setup) -> Outcome:
 
 
 def _plan_json(plan: Plan, outcome: Outcome | None) -> str:
+    from imkin.cleaning import outcome_object
     from imkin.plan import plan_text
 
     did = json.dumps(outcome_object(outcome)) if outcome else "null"
     return f'{{"plan": {plan_text(plan).rstrip()},\n "outcome": {did}}}\n'
-
-
-def outcome_object(outcome: Outcome) -> dict[str, Any]:
-    """A run as JSON types."""
-    return {**asdict(outcome), "bytes_won": outcome.bytes_won}
 
 
 def _tell(outcome: Outcome, setup: Setup) -> None:
