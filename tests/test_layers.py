@@ -64,6 +64,12 @@ HOMES = {
     "google": ("imkin.sources",),
     "pyarrow": ("imkin.sources",),
     "typer": ("imkin.cli",),
+    "fastapi": ("imkin.server",),
+    "starlette": ("imkin.server",),
+    "pydantic": ("imkin.server",),
+    "uvicorn": ("imkin.server",),
+    "jinja2": ("imkin.server",),
+    "python_multipart": ("imkin.server",),
     "onnxruntime": ("imkin.models", "imkin.prints", "imkin.train"),
 }
 

@@ -4,13 +4,14 @@ options    every option, once        run     errors, interruption, progress, log
 find       group, pairs              look    rank, compare, methods, demo
 clean      clean, apply, undo, history, purge       decide  mark, decisions export, import
 gather     fetch, sort          lay     group --copy-to, --move-to, --link-to          models  list, show, pull, …
+serve      the HTTP service
 """
 
 from typing import Annotated
 
 import typer
 
-from imkin.cli import clean, decide, find, gather, look, models
+from imkin.cli import clean, decide, find, gather, look, models, serve
 
 app = typer.Typer(
     name="imkin",
@@ -25,6 +26,7 @@ clean.register(app)
 decide.register(app)
 gather.register(app)
 models.register(app)
+serve.register(app)
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's way
