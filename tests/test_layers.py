@@ -36,6 +36,8 @@ LEVELS = {
     "imkin.demo": 3,
     "imkin.scan": 3,
     "imkin.library": 3,
+    "imkin.searching": 3,
+    "imkin.collection": 3,
     "imkin.comparison": 3,
     "imkin.findings": 3,
     "imkin.frames": 3,

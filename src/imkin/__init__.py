@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from imkin.api import compare, fingerprint, group, pairs, rank
+    from imkin.collection import Added, Collection, Match
     from imkin.comparison import Comparison
     from imkin.errors import ImkinError
     from imkin.image import Limits
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from imkin.types import Failure, File, Prints, Spec
 
 _HOMES = {
+    "Added": "imkin.collection",
+    "Collection": "imkin.collection",
     "Comparison": "imkin.comparison",
     "Failure": "imkin.types",
     "File": "imkin.types",
@@ -34,6 +37,7 @@ _HOMES = {
     "ImkinError": "imkin.errors",
     "Library": "imkin.library",
     "Limits": "imkin.image",
+    "Match": "imkin.collection",
     "Member": "imkin.result",
     "Pair": "imkin.result",
     "Prints": "imkin.types",
@@ -52,6 +56,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "Added",
+    "Collection",
     "Comparison",
     "Failure",
     "File",
@@ -60,6 +66,7 @@ __all__ = [
     "ImkinError",
     "Library",
     "Limits",
+    "Match",
     "Member",
     "Pair",
     "Prints",

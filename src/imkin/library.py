@@ -29,6 +29,9 @@ from imkin.scan import Progress, Scan, Stop, scan
 from imkin.sources import Filter, Item, places
 from imkin.types import QUALITY_FLOOR, Failure, Fingerprinter, Pixels, Prints
 
+# What images are compared by where nothing is said.
+DEFAULT_METHOD = "phash"
+
 # Rows of a ranking that are compared at once with all images: 64 × 1,000,000 similarities are 256 MB.
 RANK_ROWS = 64
 
@@ -148,6 +151,31 @@ class Library:
             for entry in places.walk([path], self._wanted):
                 (failures if isinstance(entry, Failure) else items).append(entry)  # type: ignore[arg-type]
         return self._scan(items, _fingerprinter(by, turns=turns), len(items), failures, progress, None)
+
+    @property
+    def database(self) -> Database:
+        """The catalogue."""
+        return self._database
+
+    @property
+    def limits(self) -> image.Limits:
+        """What is refused."""
+        return self._limits
+
+    def items(self, paths: Sequence[str]) -> Iterator[Item | Failure]:
+        """The images of folders, files, archives and tables, none of them read yet; see `scan`."""
+        return places.walk(paths, self._wanted)
+
+    def scan_items(
+        self,
+        items: Sequence[Item],
+        by: Fingerprinter,
+        *,
+        progress: Progress | None = None,
+        stop: Stop | None = None,
+    ) -> Scan:
+        """Fingerprint images that were listed before."""
+        return self._scan(items, by, len(items), (), progress, stop)
 
     def _scan(
         self,

@@ -280,7 +280,7 @@ def _collect(
     failed = [*failures, *(row.failure for row in rows if row is not None and row.failure)]
     prints = Prints(
         spec,
-        _values([row.value or b"" for row in good], spec),
+        values_of([row.value or b"" for row in good], spec),
         np.array([row.quality for row in good], np.float32),
         tuple(row.file.path for row in good if row.file),
         tuple(failed),
@@ -298,7 +298,8 @@ def _collect(
     )
 
 
-def _values(values: Sequence[bytes], spec: Spec) -> NDArray[np.generic]:
+def values_of(values: Sequence[bytes], spec: Spec) -> NDArray[np.generic]:
+    """Values of fingerprints, as in `Prints.values`, of their bytes as the catalogue keeps them."""
     kind: type[np.generic] = np.float32 if spec.kind == "unit vector" else np.uint8
     width = {"bytes": 32, "bits": spec.dim // 8, "unit vector": spec.dim * 4, "gray image": 8}[spec.kind]
     flat = np.frombuffer(b"".join(values), kind)

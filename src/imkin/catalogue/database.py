@@ -50,6 +50,18 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             STRICT, WITHOUT ROWID""",
         "CREATE INDEX journal_open ON journal (run) WHERE state IN ('intended', 'undoing')",
     ),
+    (
+        """CREATE TABLE collections (
+            id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, method TEXT NOT NULL, spec TEXT NOT NULL,
+            decoder TEXT NOT NULL, created_ns INTEGER NOT NULL, generation INTEGER NOT NULL, size INTEGER NOT NULL,
+            last INTEGER NOT NULL) STRICT""",
+        # With a rowid: rows of some kilobytes lie badly in a table that is an index of itself.
+        """CREATE TABLE members (
+            collection INTEGER NOT NULL, number INTEGER NOT NULL, sha256 BLOB NOT NULL, name BLOB NOT NULL,
+            quality REAL NOT NULL, value BLOB NOT NULL, PRIMARY KEY (collection, number)) STRICT""",
+        "CREATE UNIQUE INDEX members_by_content ON members (collection, sha256)",
+        "CREATE INDEX members_by_name ON members (collection, name)",
+    ),
 )
 
 

@@ -1,0 +1,78 @@
+"""The fingerprints most like one, among many held in memory: exact, by a quick look at all and a careful one at few."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imkin import metric
+from imkin.join import cosine
+from imkin.types import Prints, Spec
+
+Matrix = NDArray[np.float32]
+
+# What a quick similarity in float32 may be off: sums of 4,096 products stay within it.
+SLACK = 1e-5
+# Rows looked at together: 8,192 × 6 KB are 50 MB.
+ROWS = 8192
+# Equally similar ones are cut off after so many more than were asked for: a thousand blank pages are no answer.
+TIES = 256
+
+
+def best(query: Prints, many: Prints, count: int, *, threshold: float = 0.0) -> NDArray[np.int64]:
+    """Positions of at least the `count` fingerprints most like the first one of `query`, by falling likeness.
+
+    Vectors come as `unit` makes them. Every one of the `count` best is among them, unless over TIES others are as
+    similar to within SLACK. threshold: only those of at least this similarity, and some within SLACK below it.
+    Quality is not looked at.
+    """
+    similar = np.concatenate([np.empty(0, np.float32), *_quick(query, many)])
+    found = np.flatnonzero(similar >= threshold - SLACK)
+    if len(found) > count:
+        # The count-th largest; whatever lies within the slack of it may be the better one.
+        limit = np.partition(similar[found], len(found) - count)[len(found) - count]
+        found = found[similar[found] >= limit - SLACK]
+    return found[np.argsort(-similar[found], kind="stable")][: count + TIES]
+
+
+def unit(prints: Prints) -> Prints:
+    """The same with each part of each vector of length 1, float32; anything else as it is."""
+    if prints.spec.kind != "unit vector":
+        return prints
+    parts = np.asarray(prints.values, np.float32).reshape(len(prints), regions(prints.spec), -1)
+    length = np.linalg.norm(parts, axis=2, keepdims=True)
+    values = np.divide(parts, length, out=np.zeros_like(parts), where=length > 0)
+    return Prints(prints.spec, values.reshape(len(prints), -1), prints.quality)
+
+
+def regions(spec: Spec) -> int:
+    """How many parts a vector has, the whole picture's first."""
+    return int(str(spec.params.get("regions", 1)))
+
+
+def region_cost(spec: Spec) -> float:
+    """What is taken off the likeness of a region."""
+    return float(str(spec.params.get("region_cost", 0.0)))
+
+
+def similarities(query: Prints, many: Prints) -> Matrix:
+    """The exact similarity (n,) of the first fingerprint of `query` to each of `many`; see `metric.similarity`."""
+    row: Matrix = metric.similarity(_first(query), many)[0]
+    return row
+
+
+def _quick(query: Prints, many: Prints) -> Iterator[Matrix]:
+    spec = query.spec
+    for start in range(0, len(many), ROWS):
+        values = many.values[start : start + ROWS]
+        if spec.kind != "unit vector":
+            yield metric.similarity(_first(query), Prints(spec, values, many.quality[start : start + ROWS]))[0]
+            continue
+        one, block = (np.asarray(each, np.float32) for each in (query.values[:1], values))
+        yield cosine.similarities(one, block, regions=regions(spec), cost=region_cost(spec))[0]
+
+
+def _first(query: Prints) -> Prints:
+    return Prints(query.spec, query.values[:1], query.quality[:1])
