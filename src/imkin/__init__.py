@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from imkin.api import compare, fingerprint, group, pairs, rank
+    from imkin.api import compare, fingerprint, group, leaks, pairs, rank
     from imkin.collection import Added, Collection, Match
     from imkin.comparison import Comparison
     from imkin.errors import ImkinError
     from imkin.image import Limits
+    from imkin.leakage import Leakage
     from imkin.library import Library, Sample, Scope, default_catalogue
     from imkin.metric import similarity
     from imkin.prints import names as methods
@@ -35,6 +36,7 @@ _HOMES = {
     "Filter": "imkin.sources",
     "Group": "imkin.result",
     "ImkinError": "imkin.errors",
+    "Leakage": "imkin.leakage",
     "Library": "imkin.library",
     "Limits": "imkin.image",
     "Match": "imkin.collection",
@@ -49,6 +51,7 @@ _HOMES = {
     "default_catalogue": "imkin.library",
     "fingerprint": "imkin.api",
     "group": "imkin.api",
+    "leaks": "imkin.api",
     "methods": "imkin.prints:names",
     "pairs": "imkin.api",
     "rank": "imkin.api",
@@ -64,6 +67,7 @@ __all__ = [
     "Filter",
     "Group",
     "ImkinError",
+    "Leakage",
     "Library",
     "Limits",
     "Match",
@@ -78,6 +82,7 @@ __all__ = [
     "default_catalogue",
     "fingerprint",
     "group",
+    "leaks",
     "methods",
     "pairs",
     "rank",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from imkin.comparison import Comparison
 from imkin.comparison import compare as _compare
 from imkin.grouping import Kin, grouping_of
 from imkin.image import Limits
+from imkin.leakage import Leakage, find_leaks
 from imkin.library import Library, Sample, Scope, threshold_of
 from imkin.policy import DEFAULT_RULES, parse_rules
 from imkin.result import Pair, Result
@@ -75,6 +76,32 @@ def pairs(
     with _library(catalogue, jobs=jobs, limits=limits, wanted=wanted) as library:
         scanned, kin, _ = _find(library, paths, by, threshold, max_bits, turns, scope, sample, progress)
         return list(library.pairs(scanned, kin))
+
+
+def leaks(
+    splits: Sequence[Path],
+    by: str | Fingerprinter = "phash",
+    *,
+    labels: Path | Mapping[str, str] | None = None,
+    threshold: float | None = None,
+    max_bits: int | None = None,
+    turns: bool = False,
+    wanted: Filter = Filter(),
+    limits: Limits = Limits(),
+    catalogue: Path | None = None,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> Leakage:
+    """Find images of a data set's later splits that an earlier one has too, and a split without such leaks.
+
+    splits: folders, archives or tables, train first. labels: `folders` for the class folders in each split, a table
+    with the columns path and label, or labels by path; then groups whose labels disagree are found, and the repair
+    keeps the classes' shares. Other parameters as in `group`.
+    """
+    limit = threshold_of(by, turns=turns, threshold=threshold, max_bits=max_bits)
+    named = os.fspath(labels) if isinstance(labels, str | os.PathLike) else labels
+    with _library(catalogue, jobs=jobs, limits=limits, wanted=wanted) as library:
+        return find_leaks(library, _paths(splits), by, threshold=limit, turns=turns, labels=named, progress=progress)
 
 
 def rank(

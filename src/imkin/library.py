@@ -147,8 +147,8 @@ class Library:
         """Fingerprint files in the order given, each as often as it is named; a folder means the images below it."""
         items: list[Item] = []
         failures: list[Failure] = []
-        for path in paths:
-            for entry in places.walk([path], self._wanted):
+        for number, path in enumerate(paths):
+            for entry in places.walk([path], self._wanted, first=number):
                 (failures if isinstance(entry, Failure) else items).append(entry)  # type: ignore[arg-type]
         return self._scan(items, _fingerprinter(by, turns=turns), len(items), failures, progress, None)
 

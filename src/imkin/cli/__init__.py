@@ -3,6 +3,7 @@
 options    every option, once        run     errors, interruption, progress, log
 find       group, pairs              look    rank, compare, methods, demo
 clean      clean, apply, undo, history, purge       decide  mark, decisions export, import
+leaks      leaks
 gather     fetch, sort          lay     group --copy-to, --move-to, --link-to          models  list, show, pull, …
 serve      the HTTP service
 """
@@ -11,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from imkin.cli import clean, decide, find, gather, look, models, serve
+from imkin.cli import clean, decide, find, gather, leaks, look, models, serve
 
 app = typer.Typer(
     name="imkin",
@@ -25,6 +26,7 @@ look.register(app)
 clean.register(app)
 decide.register(app)
 gather.register(app)
+leaks.register(app)
 models.register(app)
 serve.register(app)
 

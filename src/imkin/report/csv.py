@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from imkin.report.files import name_bytes, write_atomic
 from imkin.result import Pair, rounded
@@ -27,6 +27,12 @@ def csv_lines(pairs: Iterable[Pair]) -> Iterator[str]:
 def write_csv(path: str, pairs: Iterable[Pair]) -> None:
     """Write pairs to path: UTF-8, and names that are not UTF-8 with their own bytes. Raises OutputError."""
     write_atomic(path, map(name_bytes, csv_lines(pairs)))
+
+
+def table_lines(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Any table, written like the pairs."""
+    for row in (header, *rows):
+        yield ",".join(map(_field, row)) + "\n"
 
 
 def _field(text: str) -> str:

@@ -10,9 +10,10 @@ from imkin.sources import Filter, Item, archive, folder, table
 from imkin.types import Failure
 
 
-def walk(paths: Sequence[str], wanted: Filter) -> Iterator[Item | Failure]:
+def walk(paths: Sequence[str], wanted: Filter, *, first: int = 0) -> Iterator[Item | Failure]:
     """Yield the images of each place: first those of folders and files, then those of archives, then of tables.
 
+    first: the number of the first place as a root.
     Raises MissingPathError for a place that is not there, before anything is yielded from it.
     """
     archives = [at for at, path in enumerate(paths) if archive.is_archive(path) and not os.path.isdir(path)]
@@ -20,10 +21,13 @@ def walk(paths: Sequence[str], wanted: Filter) -> Iterator[Item | Failure]:
     special = {*archives, *tables}
     plain = [at for at in range(len(paths)) if at not in special]
     for entry in folder.walk([paths[at] for at in plain], wanted):
-        yield replace(entry, root=plain[entry.root]) if special and isinstance(entry, folder.FileItem) else entry
+        if isinstance(entry, folder.FileItem) and (special or first):
+            yield replace(entry, root=first + plain[entry.root])
+        else:
+            yield entry
     for at in archives:
-        yield from archive.walk(paths[at], wanted, root=at)
+        yield from archive.walk(paths[at], wanted, root=first + at)
     for at in tables:
         from imkin.sources import fetched
 
-        yield from fetched.walk(paths[at], root=at)
+        yield from fetched.walk(paths[at], root=first + at)
