@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -203,15 +203,25 @@ class Library:
             stop=stop,
         )
 
-    def kin(self, scanned: Scan, threshold: float, *, scope: Scope = Scope(), connect_only: bool = False) -> Kin:
+    def kin(
+        self,
+        scanned: Scan,
+        threshold: float,
+        *,
+        scope: Scope = Scope(),
+        connect_only: bool = False,
+        verdicts: Mapping[tuple[str, str], str] | None = None,
+    ) -> Kin:
         """Which files of a scan are alike: equal bytes always, and all pairs with similarity ≥ threshold.
 
         Files below the quality floor are compared by their bytes alone. connect_only: where a pair is dear (ssim),
         only so many pairs that the same files are connected, which is all that transitive groups need.
-        What a person decided about a pair, as the catalogue remembers it, counts more than what is measured.
+        What a person decided about a pair counts more than what is measured. verdicts: (sha256, sha256) in rising
+        order → `same` or `different`; default: as the catalogue remembers them.
         """
         _check_threshold(threshold)
-        verdicts = lookup(DecisionStore(self._database).all())
+        if verdicts is None:
+            verdicts = lookup(DecisionStore(self._database).all())
         sha256 = np.frombuffer(bytes.fromhex("".join(file.sha256 for file in scanned.files)), np.uint8).reshape(-1, 32)
         first, content = join.distinct(sha256)
         good = np.flatnonzero(scanned.prints.quality[first] >= QUALITY_FLOOR)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from imkin.bundles import FolderBundles
@@ -41,13 +42,15 @@ def make_plan(
     wish: Wish,
     database: Database,
     facts: Callable[[File], Facts],
+    chosen: AbstractSet[int] = frozenset(),
     method: str = "",
     threshold: float = 0.0,
 ) -> Plan:
     """A plan for groups of scanned files; reads their folders, companions and, for ties, the files. Changes nothing.
 
     groups: indices into files. similarity: of two of them, None if they are no near pair. facts: for the rules that
-    need the file itself; asked once a content. database: holds the decisions. Raises UsageError.
+    need the file itself; asked once a content. chosen: files that a person keeps; in their groups the rules add none.
+    database: holds the decisions. Raises UsageError.
     """
     known: dict[str, Facts] = {}
 
@@ -72,6 +75,7 @@ def make_plan(
             index: reason for group in groups for index in group if (reason := _fixed(files[index].path, target, roots))
         },
         facts=facts_of,
+        chosen=chosen,
         decided=lambda a, b: verdicts.get((a, b) if a < b else (b, a)),
         same_file=_SameFile(files),
         bundles=FolderBundles() if wish.bundle else NoBundles(),

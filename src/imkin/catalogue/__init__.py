@@ -3,6 +3,7 @@
 database    the file itself: opening, migrations, one transaction at a time, errors a person can act on
 prints      files seen, contents read, their fingerprints and failures
 collections named sets of images to search in
+decisions   what a person said of two contents          choices   which file a person keeps
 """
 
 from imkin.catalogue.database import Database, default_path

@@ -62,6 +62,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE UNIQUE INDEX members_by_content ON members (collection, sha256)",
         "CREATE INDEX members_by_name ON members (collection, name)",
     ),
+    (
+        """CREATE TABLE choices (
+            sha256 BLOB NOT NULL, path BLOB NOT NULL, word TEXT NOT NULL CHECK (word IN ('keep', 'go')),
+            instead BLOB NOT NULL, PRIMARY KEY (sha256, path)) STRICT, WITHOUT ROWID""",
+    ),
 )
 
 

@@ -57,6 +57,14 @@ class DecisionStore:
             ((after,),) = self._database.execute("SELECT total_changes()")
         return int(after - before)
 
+    def forget(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Forget what was decided about these pairs of contents (sha256 in hex, in any order), as one commit."""
+        with self._database.transaction():
+            self._database.execute_many(
+                "DELETE FROM decisions WHERE first = ? AND second = ?",
+                ([bytes.fromhex(each) for each in sorted(pair)] for pair in pairs),
+            )
+
     def all(self) -> list[Decision]:
         """Every decision, by the contents' checksums."""
         rows = self._database.execute("SELECT first, second, verdict, decided_ns FROM decisions ORDER BY first, second")

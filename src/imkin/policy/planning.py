@@ -60,7 +60,8 @@ class Terms:
     preferred as keepers. fixed: index → why that file never goes; a file with the reason LINK is not kept either, so
     that nothing rests on it. decided: (sha256, sha256) → `same`, `different` or
     None. same_file: whether two indices are one file on the disk (hard links). keep_per_folder: keep the best n of
-    each folder of a group; 0: one a group.
+    each folder of a group; 0: one a group. chosen: indices of files that a person keeps; in their groups no rule adds
+    another.
     """
 
     verb: Verb
@@ -72,6 +73,7 @@ class Terms:
     fixed: Mapping[int, str] = field(default_factory=dict)
     keep_per_folder: int = 0
     facts: Measure | None = None
+    chosen: AbstractSet[int] = frozenset()
     decided: Callable[[str, str], str | None] = lambda _a, _b: None
     same_file: Callable[[int, int], bool] = lambda _a, _b: False
     bundles: Bundles = field(default_factory=NoBundles)
@@ -82,6 +84,7 @@ class Terms:
 Similarity = Callable[[int, int], float | None]
 
 REFERENCE = "in a reference folder"
+CHOSEN = "you keep it"
 MOVED = "already in the folder that files are moved to"
 
 
@@ -99,7 +102,7 @@ def plan(groups: Iterable[Sequence[int]], files: Sequence[File], *, similarity: 
         target=os.path.abspath(terms.target) if terms.target else "",
         reference_roots=tuple(map(os.path.abspath, terms.reference_roots)),
     )
-    claims, made = _Claims(set(), set()), []
+    claims, made = _Claims({os.path.abspath(files[index].path) for index in terms.chosen}, set()), []
     for group in groups:
         known = {int(index): replace(files[index], path=os.path.abspath(files[index].path)) for index in group}
         if members := _Group(known, similarity, terms, claims).members():
@@ -166,7 +169,7 @@ class _Group:
             return LINK
         if index in self._terms.reference or inside(file.path, self._terms.reference_roots):
             return REFERENCE
-        if file.path in self._claims.kept:
+        if file.path in self._claims.kept and index not in self._terms.chosen:
             return "it is kept in another group, or belongs to a file that is"
         if moved(file.path, self._terms.target, self._terms.roots):
             return MOVED
@@ -186,7 +189,12 @@ class _Group:
     def _choose_keepers(self) -> None:
         referenced = [index for index in self._indices if self._locked.get(index) == REFERENCE]
         own = [index for index in self._indices if self._locked.get(index) != LINK]
-        if own:
+        if any(index in self._terms.chosen for index in self._indices):
+            # Of a bundle that is kept one file stands for all. Where only a link was chosen, nothing goes.
+            for index in own:
+                if index in self._terms.chosen and index not in self._staying:
+                    self._keep(index, CHOSEN)
+        elif own:
             self._keep_best(referenced or own)
         for index in referenced:
             if index not in self._staying:
