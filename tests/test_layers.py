@@ -45,6 +45,7 @@ LEVELS = {
     "imkin.findings": 3,
     "imkin.frames": 3,
     "imkin.gather": 3,
+    "imkin.review": 3,
     "imkin.videos": 3,
     "imkin.api": 3,
     "imkin": 3,
