@@ -21,8 +21,8 @@ import av
 import numpy as np
 
 from imkin import image
-from imkin.frames import Choice, keep_frames
 from imkin.sources.video_frames import Look
+from imkin.stills import Choice, keep_frames
 
 LOOKS = {"every frame": Look(), "--skip 10": Look(10), "--skip 100": Look(100), "--keyframes": Look(keyframes=True)}
 

@@ -11,11 +11,11 @@ import film
 from drawn import picture
 from imkin import image, prints
 from imkin.errors import MissingPathError, OutputError, StoppedError, UsageError
-from imkin.frames import Choice, central, keep_frames
 from imkin.join.seen import Seen
 from imkin.metric import similarity
 from imkin.report.timeline import KeptFrame, SkippedRun, time_code, write_timeline
 from imkin.sources.video_frames import Look
+from imkin.stills import Choice, central, keep_frames
 from imkin.types import Prints, Spec
 
 

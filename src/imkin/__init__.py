@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from imkin.api import compare, fingerprint, group, leaks, pairs, rank
+    from imkin.api import compare, fingerprint, frames, group, group_videos, leaks, pairs, rank
     from imkin.collection import Added, Collection, Match
     from imkin.comparison import Comparison
     from imkin.errors import ImkinError
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from imkin.library import Library, Sample, Scope, default_catalogue
     from imkin.metric import similarity
     from imkin.prints import names as methods
-    from imkin.result import Group, Member, Pair, Result
+    from imkin.result import Group, Member, Pair, Result, VideoResult
     from imkin.sources import Filter
+    from imkin.stills import FramesResult
     from imkin.types import Failure, File, Prints, Spec
 
 _HOMES = {
@@ -34,6 +35,7 @@ _HOMES = {
     "Failure": "imkin.types",
     "File": "imkin.types",
     "Filter": "imkin.sources",
+    "FramesResult": "imkin.stills",
     "Group": "imkin.result",
     "ImkinError": "imkin.errors",
     "Leakage": "imkin.leakage",
@@ -47,10 +49,13 @@ _HOMES = {
     "Sample": "imkin.library",
     "Scope": "imkin.library",
     "Spec": "imkin.types",
+    "VideoResult": "imkin.result",
     "compare": "imkin.api",
     "default_catalogue": "imkin.library",
     "fingerprint": "imkin.api",
+    "frames": "imkin.api",
     "group": "imkin.api",
+    "group_videos": "imkin.api",
     "leaks": "imkin.api",
     "methods": "imkin.prints:names",
     "pairs": "imkin.api",
@@ -65,6 +70,7 @@ __all__ = [
     "Failure",
     "File",
     "Filter",
+    "FramesResult",
     "Group",
     "ImkinError",
     "Leakage",
@@ -78,10 +84,13 @@ __all__ = [
     "Sample",
     "Scope",
     "Spec",
+    "VideoResult",
     "compare",
     "default_catalogue",
     "fingerprint",
+    "frames",
     "group",
+    "group_videos",
     "leaks",
     "methods",
     "pairs",

@@ -12,10 +12,15 @@ from imkin.image import Limits
 from imkin.leakage import Leakage, find_leaks
 from imkin.library import Library, Sample, Scope, threshold_of
 from imkin.policy import DEFAULT_RULES, parse_rules
-from imkin.result import Pair, Result
+from imkin.result import Pair, Result, VideoResult
 from imkin.scan import Progress, Scan
 from imkin.sources import Filter
+from imkin.sources.video_frames import Look
+from imkin.stills import BY, Choice, FramesResult, keep_frames
+from imkin.stills import THRESHOLD as FRAMES_THRESHOLD
 from imkin.types import Fingerprinter, Prints
+from imkin.videos import THRESHOLD as VIDEOS_THRESHOLD
+from imkin.videos import group_videos as _group_videos
 
 Path = str | os.PathLike[str]
 
@@ -154,6 +159,62 @@ def fingerprint(
     """
     with _library(catalogue, jobs=jobs, limits=limits, wanted=Filter()) as library:
         return library.prints(library.fingerprint(_paths(paths), by, turns=turns, progress=progress))
+
+
+def frames(
+    videos: Path | Iterable[Path],
+    out: Path,
+    *,
+    by: str = BY,
+    threshold: float = FRAMES_THRESHOLD,
+    crop: float = 1.0,
+    skip: int = 1,
+    every_s: float | None = None,
+    keyframes: bool = False,
+    max_frames: int | None = None,
+    together: bool = False,
+    wanted: Filter = Filter(),
+    limits: Limits = Limits(),
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> FramesResult:
+    """Write the frames of videos that are unlike every frame kept before, of each into a folder of its own in `out`.
+
+    videos: files, and folders of them. threshold: a frame this similar to a kept one is left out. crop: the central
+    share of the area that is compared; all of it is written. One of: skip, every so many-th frame is looked at;
+    every_s, one in each so many seconds; keyframes, key frames only. max_frames: so many are kept of a video at most.
+    together: leave out what an earlier video showed. A video that is done already, with the same settings, is passed
+    over. Raises ImkinError for what cannot be; a video that cannot be read is in `.failures`.
+    """
+    choice = Choice(by, threshold, crop, Look(skip, every_s, keyframes), max_frames, together)
+    return keep_frames(
+        _paths(videos),
+        os.fspath(out),
+        choice,
+        wanted=wanted,
+        max_pixels=limits.max_pixels,
+        jobs=jobs,
+        progress=progress,
+    )
+
+
+def group_videos(
+    paths: Path | Iterable[Path],
+    *,
+    threshold: float = VIDEOS_THRESHOLD,
+    wanted: Filter = Filter(),
+    limits: Limits = Limits(),
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> VideoResult:
+    """Find groups of near-duplicate videos among files and in folders, and the stretches that they share.
+
+    threshold: the least similarity of a shared stretch, 0..1. Copies may be trimmed, in gray, with borders or a logo,
+    or up to 5 % faster or slower. Raises ImkinError for what cannot be; a video that cannot be read is in `.failures`.
+    """
+    return _group_videos(
+        _paths(paths), threshold=threshold, wanted=wanted, max_pixels=limits.max_pixels, jobs=jobs, progress=progress
+    )
 
 
 def _library(catalogue: Path | None, *, jobs: int | None, limits: Limits, wanted: Filter) -> Library:

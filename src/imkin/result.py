@@ -120,3 +120,65 @@ class Ranking:
 
     at: int
     kin: tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VideoMember:
+    """One video of a group. width, height: as shown. length_s: from its first frame to its last."""
+
+    path: str
+    bytes: int
+    width: int
+    height: int
+    length_s: float
+    rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What two videos share: from a_start_s to a_end_s in one, b_start_s to b_end_s in the other. speed: b by a."""
+
+    a_start_s: float
+    a_end_s: float
+    b_start_s: float
+    b_end_s: float
+    speed: float
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class VideoPair:
+    """Two videos with shared stretches. similarity: 0..1, of these. share: what they are of the shorter video."""
+
+    a: str
+    b: str
+    similarity: float
+    share: float
+    shared: tuple[Stretch, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VideoGroup:
+    """Videos that are kin, directly or through others; the keeper first, then by path."""
+
+    keeper: str
+    reason: str
+    members: tuple[VideoMember, ...]
+    pairs: tuple[VideoPair, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VideoResult:
+    """A finished run. videos: those read. low_quality: those too short or too blank to be compared by their frames."""
+
+    schema: int
+    method: str
+    threshold: float
+    videos: int
+    failures: tuple[Failure, ...]
+    low_quality: tuple[str, ...]
+    groups: tuple[VideoGroup, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON object."""
+        return asdict(self)

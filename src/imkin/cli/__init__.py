@@ -6,13 +6,14 @@ clean      clean, apply, undo, history, purge       decide  mark, decisions expo
 leaks      leaks
 gather     fetch, sort          lay     group --copy-to, --move-to, --link-to          models  list, show, pull, …
 serve      the HTTP service
+film       frames, group --videos
 """
 
 from typing import Annotated
 
 import typer
 
-from imkin.cli import clean, decide, find, gather, leaks, look, models, serve
+from imkin.cli import clean, decide, film, find, gather, leaks, look, models, serve
 
 app = typer.Typer(
     name="imkin",
@@ -27,6 +28,7 @@ clean.register(app)
 decide.register(app)
 gather.register(app)
 leaks.register(app)
+film.register(app)
 models.register(app)
 serve.register(app)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imkin.cli import film
 from imkin.cli.lay import CopyTo, IntoExisting, LinkTo, MoveTo, Singles, lay_out, layout_of
 from imkin.cli.options import Bundle, FailIfFound, GroupingName, Json, Method, Out, Paths, Search, Setup
 from imkin.cli.run import command, finish, logged, progress_bar, report_failures, say, write
@@ -44,6 +46,9 @@ def group(
     out: Out = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no report folder.")] = False,
     max_pairs_for_collage: Annotated[int, typer.Option(metavar="N", min=0, help="Pairs in collage.jpg.")] = 20,
+    videos: Annotated[
+        bool, typer.Option("--videos", help="Find near-duplicate videos instead, and what they share.")
+    ] = False,
     copy_to: CopyTo = None,
     move_to: MoveTo = None,
     link_to: LinkTo = None,
@@ -64,6 +69,18 @@ def group(
     from imkin.report import folder as report_folder
     from imkin.report.json import result_json
 
+    if videos:
+        _check_for_videos(method, search, grouping, keep, copy_to, move_to, link_to, singles=singles)
+        film.group_videos(
+            paths,
+            threshold=search.threshold,
+            out=out,
+            no_report=no_report,
+            as_json=as_json,
+            fail_if_found=fail_if_found,
+            setup=setup,
+        )
+        return
     now = datetime.now().astimezone()
     job = Job(paths, method, search)
     how, rules = grouping_of(grouping), parse_rules(keep or DEFAULT_RULES)
@@ -95,6 +112,29 @@ def group(
         if target is not None:
             say(f"report: {os.path.join(target, 'report.html')}", setup=setup)
     finish(setup, failures=len(result.failures), found=fail_if_found and bool(result.groups))
+
+
+def _check_for_videos(
+    method: Method,
+    search: Search,
+    grouping: str,
+    keep: str | None,
+    *targets: str | None,
+    singles: bool,
+) -> None:
+    """UsageError for an option that says something about images."""
+    from imkin.errors import UsageError
+
+    given = (
+        [field.name for field in fields(method) if getattr(method, field.name) != field.default]
+        + [f.name for f in fields(search) if f.name != "threshold" and getattr(search, f.name) != f.default]
+        + ["grouping"] * (grouping != "transitive")
+        + ["keep"] * (keep is not None)
+        + ["singles"] * singles
+        + [f"{name}_to" for name, target in zip(("copy", "move", "link"), targets, strict=True) if target is not None]
+    )
+    if given:
+        raise UsageError(f"--{given[0].replace('_', '-')} goes with images, not with --videos")
 
 
 def pairs(

@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from imkin.library import Library
+    from imkin.sources import Filter
     from imkin.types import Fingerprinter
 
 _FILES = "Which files"
@@ -90,16 +91,30 @@ class Setup:
     quiet: Annotated[bool, _run("--quiet", "-q", help_text="Nothing on stderr but errors.")] = False
     log_file: Annotated[str | None, _run("--log-file", metavar="FILE", help_text="Append a full log to FILE.")] = None
 
+    def wanted(self) -> "Filter":
+        """Which files of a folder these options ask for."""
+        from imkin.errors import UsageError
+        from imkin.sources import Filter
+
+        if self.min_size < 0:
+            raise UsageError(f"--min-size is a number of bytes, not {self.min_size}")
+        return Filter(
+            self.recursive,
+            tuple(self.include or ()),
+            tuple(self.exclude or ()),
+            self.min_size,
+            self.hidden,
+            self.follow_links,
+        )
+
     def library(self) -> "Library":
         """The library that these options describe."""
         from imkin.catalogue import default_path
         from imkin.errors import UsageError
         from imkin.image import FORMATS, Limits
         from imkin.library import Library
-        from imkin.sources import Filter
 
-        if self.min_size < 0:
-            raise UsageError(f"--min-size is a number of bytes, not {self.min_size}")
+        wanted = self.wanted()
         if self.catalogue and self.no_catalogue:
             raise UsageError("give --catalogue or --no-catalogue, not both")
         names = (
@@ -111,14 +126,7 @@ class Setup:
             None if self.no_catalogue else self.catalogue or default_path(),
             jobs=self.jobs,
             limits=Limits(self.max_pixels, tuple(names), self.tolerate_truncated),
-            wanted=Filter(
-                self.recursive,
-                tuple(self.include or ()),
-                tuple(self.exclude or ()),
-                self.min_size,
-                self.hidden,
-                self.follow_links,
-            ),
+            wanted=wanted,
         )
 
 

@@ -84,6 +84,31 @@ def frames(
             return
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A frame that is not decoded yet. number, time_s: as a `Frame`'s. pts: its time stamp; None: not told."""
+
+    number: int
+    time_s: float
+    pts: int | None
+
+
+def moments(path: str, look: Look, *, max_pixels: int, threads: int | None = None) -> Iterator[Moment | Failure]:
+    """Where the frames are that `frames` gives, decoding nothing where packets tell their times."""
+    av = video.library()
+    try:
+        with video.opened(path, max_pixels=max_pixels) as (container, stream):
+            run = _Run(path, container, stream, look, max_pixels=max_pixels, frugal=True)
+            if run.timed:
+                yield from run.moments()
+                return
+    except (video.NoVideoError, OSError, ValueError, LookupError, av.error.FFmpegError) as error:
+        yield Failure(path, "open", video.why(error))
+        return
+    for frame in frames(path, look, max_pixels=max_pixels, threads=threads):
+        yield frame if isinstance(frame, Failure) else Moment(frame.number, frame.time_s, None)
+
+
 class _LostError(Exception):
     """A frame that was to come did not: the stream cannot be entered where it says so."""
 
@@ -116,8 +141,8 @@ class _Run:
         self._context = stream.codec_context
         self._look, self._chooser = look, _Chooser(look)
         self._painter = Painter(stream, max_pixels)
-        self._timed = frugal and video.timed(container, stream)
-        self._frugal = self._timed and look != Look()
+        self.timed = frugal and video.timed(container, stream)
+        self._frugal = self.timed and look != Look()
         self._tick = float(stream.time_base or 0)
         self._length_s = 1 / float(stream.average_rate or stream.guessed_rate or 25)
         self._expected_s = video.duration(container, stream)
@@ -127,7 +152,26 @@ class _Run:
 
     def frames(self) -> Iterator[Frame | Failure]:
         """The frames, and the failure."""
-        yield from self._by_packets() if self._timed else self._by_count()
+        yield from self._by_packets() if self.timed else self._by_count()
+        yield from self._ending()
+
+    def moments(self) -> Iterator[Moment | Failure]:
+        """As `frames`, but nothing is decoded."""
+        found: deque[Moment] = deque()
+
+        def settle(item: _Packet, number: int, first: int) -> None:
+            time_s = self._settle(item, number, first)
+            if item.wanted:
+                found.append(Moment(number, time_s, item.pts))
+
+        for _ in _numbered(self._packets(), settle, _Ledger()):
+            while found:
+                yield found.popleft()
+        yield from found
+        yield from self._ending()
+
+    def _ending(self) -> Iterator[Failure]:
+        """What was wrong with the video, if anything."""
         if self._expected_s is not None:
             missing_s = self._expected_s - self._end_s
             if missing_s > max(CUT_OFF_S, CUT_OFF_SHARE * self._expected_s):
@@ -171,12 +215,13 @@ class _Run:
                     self._context.skip_frame = "DEFAULT" if item.wanted else "NONREF"
             yield item
 
-    def _settle(self, item: _Packet, number: int, first: int) -> None:
+    def _settle(self, item: _Packet, number: int, first: int) -> float:
         time_s = max(0.0, (item.pts - first) * self._tick)
         length = item.packet.duration
         self._end_s = max(self._end_s, time_s + (length * self._tick if length else self._length_s))
         item.number, item.settled = number, True
         item.wanted = self._chooser.wants(number, time_s, key=item.packet.is_keyframe)
+        return time_s
 
     # ---- FFmpeg
 
@@ -292,7 +337,7 @@ class _Ledger:
 
 
 def _numbered(
-    packets: Iterable[Packet[VideoStream]], settle: Callable[[_Packet, int, int], None], ledger: _Ledger
+    packets: Iterable[Packet[VideoStream]], settle: Callable[[_Packet, int, int], float | None], ledger: _Ledger
 ) -> Iterator[_Packet]:
     """The packets, settled in the order in which their frames are shown; they come in the order of decoding."""
     waiting: deque[_Packet] = deque()

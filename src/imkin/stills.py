@@ -29,6 +29,8 @@ from imkin.sources.video_picture import Frame
 from imkin.types import QUALITY_FLOOR, Failure, Fingerprinter, Pixels
 
 SCHEMA = 1
+# Fast, and the same in each run whatever other methods are the default: a network would cost more than the decode.
+BY = "phash"
 # With phash 9 of 64 bits may differ: looser than for photos, since a frame that is skipped is not lost.
 THRESHOLD = 0.85
 # Frames that are compared together, and their pixels at most: decoded frames are large and wait in memory.
@@ -54,7 +56,7 @@ class Choice:
     compared. max_frames: so many are kept of a video at most. together: what an earlier video showed counts as seen.
     """
 
-    by: str = "phash"
+    by: str = BY
     threshold: float = THRESHOLD
     crop: float = 1.0
     look: Look = field(default_factory=Look)
