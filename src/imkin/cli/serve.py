@@ -56,6 +56,12 @@ def serve(
     queue: Annotated[
         int, typer.Option("--queue", metavar="N", min=0, help="Requests that may wait; others are told to come later.")
     ] = 32,
+    work_seconds: Annotated[
+        float, typer.Option("--work-seconds", metavar="S", min=0.1, help="How long the work of one request may last.")
+    ] = 60.0,
+    worker_memory: Annotated[
+        int, typer.Option("--worker-memory", metavar="MB", min=512, help="Memory of one worker.")
+    ] = 3072,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No access log.")] = False,
 ) -> None:
     """Serve the HTTP API on this machine alone, or beyond it to whoever shows the token.
@@ -81,7 +87,9 @@ def serve(
         hosts=tuple(name.lower() for name in allow_host or ()),
         catalogue=catalogue or default_path(),
         uploads=Uploads(files=max_files, bytes=max_upload * 1024 * 1024, pixels=max_pixels),
-        work=Work(processes=workers or default_jobs(), queue=queue),
+        work=Work(
+            processes=workers or default_jobs(), queue=queue, task_s=work_seconds, memory=worker_memory * 1024 * 1024
+        ),
     )
     if not quiet:
         _log_access()

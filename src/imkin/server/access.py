@@ -8,14 +8,16 @@ from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from imkin.server.metrics import Metrics
+
 log = logging.getLogger("imkin.access")
 
 
 class Access:
     """ASGI middleware, the outermost: it sees what was refused too."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand on, and write down what came of it."""
@@ -39,4 +41,8 @@ class Access:
             client = (scope.get("client") or ("-",))[0]
             path = quote(scope["path"], safe="/-_.~:@")
             took = time.perf_counter() - started
+            route = getattr(scope.get("route"), "path", "")
+            # Methods and paths are what a client writes: only those of the schema are counted by name.
+            method = scope["method"] if route else ""
+            self._metrics.seen(method, route, status, seconds=took)
             log.info("%s %s %s %d %d %.3f", client, scope["method"], path, status, size, took)

@@ -15,12 +15,16 @@ SHORTEST_TOKEN = 16
 
 @dataclass(frozen=True, slots=True)
 class Uploads:
-    """What one request may bring. pixels: of each picture; idle_s: how long a sender may be silent."""
+    """What one request may bring.
+
+    pixels: of each picture. idle_s: how long its sender may be silent; total_s: how long it may take to arrive.
+    """
 
     files: int = 200
     bytes: int = 256 * 1024 * 1024
     pixels: int = 64_000_000
     idle_s: float = 30.0
+    total_s: float = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +32,18 @@ class Work:
     """What the worker processes may take.
 
     processes: how many requests are worked on at once. queue: how many more may wait. task_s: seconds a request's
-    work may last; file_s: those a single picture may take where a request failed. memory: bytes a worker may use.
+    work may last. memory: bytes of address space of a worker, of which it needs 500 MB before it sees a picture.
     """
 
     processes: int = field(default_factory=default_jobs)
     queue: int = 32
     task_s: float = 60.0
-    file_s: float = 10.0
     memory: int = 3 * 1024**3
+
+    @property
+    def file_s(self) -> float:
+        """Seconds a single picture may take, where those of a request are tried one by one."""
+        return self.task_s / 4
 
 
 @dataclass(frozen=True, slots=True)
