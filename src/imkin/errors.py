@@ -6,6 +6,7 @@ ImkinError                the command line ends with exit code 2
 ├── OutputError           an output that cannot be written: no permission, a full disk, a file in the way
 ├── CatalogueError        a catalogue that is corrupt, newer than this program, or locked too long
 ├── MissingExtraError     a part that is not installed; the message holds the line that installs it
+├── LostWorkError         work that no worker finished: each that took it died
 └── StoppedError          the caller asked for the end; what was done is kept
 """
 
@@ -41,6 +42,10 @@ class MissingExtraError(ImkinError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs the extra `{extra}`: pip install 'imkin[{extra}]'")
+
+
+class LostWorkError(ImkinError):
+    """Work that no worker finished: each that took it died. What was written to the work folder is kept."""
 
 
 class StoppedError(ImkinError):
