@@ -29,7 +29,7 @@ def group(
     paths: Path | Iterable[Path],
     by: str | Fingerprinter = "phash",
     *,
-    threshold: float | None = None,
+    threshold: float | str | None = None,
     max_bits: int | None = None,
     grouping: str = "transitive",
     turns: bool = False,
@@ -44,10 +44,11 @@ def group(
 ) -> Result:
     """Find groups of similar images under folders and files, and suggest which one of each to keep.
 
-    by: a method (`imkin.methods()`), or a fingerprinter of your own. threshold: least similarity of a pair, 0..1;
-    or max_bits: the most bits of a hash that may differ; default the method's own threshold. grouping: transitive,
-    star or clique. turns: also find turned and mirrored copies. keep: keep rules. catalogue: a file that remembers
-    fingerprints (`imkin.default_catalogue()` is the command line's); None: nothing is remembered.
+    by: a method (`imkin.methods()`), or a fingerprinter of your own. threshold: least similarity of a pair, 0..1,
+    or `auto`, as `imkin calibrate --save` found; or max_bits: the most bits of a hash that may differ; default the
+    method's own threshold. grouping: transitive, star or clique. turns: also find turned and mirrored copies.
+    keep: keep rules. catalogue: a file that remembers fingerprints (`imkin.default_catalogue()` is the command
+    line's); None: nothing is remembered.
     Raises ImkinError for what cannot be: a path that is not there, an unknown method, a threshold outside 0..1.
     A file that cannot be read is in `Result.failures`.
     """
@@ -63,7 +64,7 @@ def pairs(
     paths: Path | Iterable[Path],
     by: str | Fingerprinter = "phash",
     *,
-    threshold: float | None = None,
+    threshold: float | str | None = None,
     max_bits: int | None = None,
     turns: bool = False,
     scope: Scope = Scope(),
@@ -225,7 +226,7 @@ def _find(
     library: Library,
     paths: Path | Iterable[Path],
     by: str | Fingerprinter,
-    threshold: float | None,
+    threshold: float | str | None,
     max_bits: int | None,
     turns: bool,  # noqa: FBT001 - private
     scope: Scope,

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from imkin import findings, image, join, prints
 from imkin import grouping as grouping_
-from imkin.catalogue import Database
-from imkin.catalogue.decisions import DecisionStore, lookup
+from imkin.catalogue import Database, thresholds
+from imkin.catalogue.decisions import DecisionStore, Verdict, lookup
 from imkin.engine import local
 from imkin.errors import UsageError
 from imkin.grouping import Grouping, Kin
@@ -27,7 +27,7 @@ from imkin.policy import DEFAULT_RULES, Rule, parse_rules, respect
 from imkin.result import Pair, Ranking, Result
 from imkin.scan import Progress, Scan, Stop, scan
 from imkin.sources import Filter, Item, places
-from imkin.types import QUALITY_FLOOR, Failure, Fingerprinter, Pixels, Prints
+from imkin.types import QUALITY_FLOOR, Failure, Fingerprinter, Pixels, Prints, Spec
 
 # What images are compared by where nothing is said.
 DEFAULT_METHOD = "phash"
@@ -38,10 +38,11 @@ RANK_ROWS = 64
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A random share of the files, the same for the same seed. ratio: over 0 and at most 1."""
+    """A random share of the files, the same for the same seed. ratio: over 0 and at most 1. most: files; None: all."""
 
     ratio: float = 1.0
     seed: int = 0
+    most: int | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 < self.ratio <= 1.0:
@@ -221,7 +222,7 @@ class Library:
         """
         _check_threshold(threshold)
         if verdicts is None:
-            verdicts = lookup(DecisionStore(self._database).all())
+            verdicts = self.decisions()
         sha256 = np.frombuffer(bytes.fromhex("".join(file.sha256 for file in scanned.files)), np.uint8).reshape(-1, 32)
         first, content = join.distinct(sha256)
         good = np.flatnonzero(scanned.prints.quality[first] >= QUALITY_FLOOR)
@@ -268,6 +269,10 @@ class Library:
             references=len(scope.reference),
             rules=rules or parse_rules(DEFAULT_RULES),
         )
+
+    def decisions(self) -> dict[tuple[str, str], Verdict]:
+        """What a person decided about two contents, as the catalogue remembers it: (sha256, sha256) → verdict."""
+        return lookup(DecisionStore(self._database).all())
 
     def pixels(self, path: str, side: int) -> Pixels | None:
         """Pixels of a file, its shorter side at least `side` where it has that much; None if it cannot be read."""
@@ -337,15 +342,17 @@ def _fingerprinter(by: str | Fingerprinter, *, turns: bool) -> Fingerprinter:
 
 
 def threshold_of(
-    by: str | Fingerprinter, *, turns: bool = False, threshold: float | None = None, max_bits: int | None = None
+    by: str | Fingerprinter, *, turns: bool = False, threshold: float | str | None = None, max_bits: int | None = None
 ) -> float:
     """The similarity to use: the one given, the one that means `max_bits` different bits, or the method's default.
 
-    Raises UsageError for an unknown method, a threshold outside 0..1, and bits that the method does not have.
+    threshold: 0..1, also as text; `auto` for what `imkin calibrate --save` found, `auto:FILE` for a calibration.json.
+    Raises UsageError for an unknown method, a threshold outside 0..1, bits that the method does not have, and where
+    there is no calibration.
     """
     spec = _fingerprinter(by, turns=turns).spec
     if max_bits is None:
-        chosen = spec.default_threshold if threshold is None else threshold
+        chosen = spec.default_threshold if threshold is None else _similarity(threshold, spec)
         _check_threshold(chosen)
         return chosen
     if threshold is not None:
@@ -358,6 +365,18 @@ def threshold_of(
     return 1 - max_bits / bits
 
 
+def _similarity(threshold: float | str, spec: Spec) -> float:
+    if isinstance(threshold, float | int):
+        return threshold
+    word, _, path = threshold.partition(":")
+    if word == thresholds.AUTO:
+        return thresholds.threshold_in(path or None, spec)
+    try:
+        return float(threshold)
+    except ValueError:
+        raise UsageError(f"a threshold is a similarity in 0..1, `auto` or `auto:FILE`, not `{threshold}`") from None
+
+
 def _check_threshold(threshold: float) -> None:
     if not 0.0 <= threshold <= 1.0:
         raise UsageError(f"a threshold is a similarity in 0..1, not {threshold}")
@@ -365,10 +384,12 @@ def _check_threshold(threshold: float) -> None:
 
 def _sampled(items: list[Item], sample: Sample, *, spared: int) -> list[Item]:
     """A random share of the items, in their order; those of the first `spared` roots all stay."""
-    if sample.ratio == 1.0:
+    if sample.ratio == 1.0 and sample.most is None:
         return items
     drawn_from = [at for at, item in enumerate(items) if item.root >= spared]
     count = min(len(drawn_from), max(1, round(len(drawn_from) * sample.ratio)))
+    if sample.most is not None:
+        count = min(count, sample.most)
     chosen = set(random.Random(sample.seed).sample(drawn_from, count))  # noqa: S311 - no secret
     return [item for at, item in enumerate(items) if item.root < spared or at in chosen]
 

@@ -7,13 +7,14 @@ leaks      leaks
 gather     fetch, sort          lay     group --copy-to, --move-to, --link-to          models  list, show, pull, …
 serve      the HTTP service
 film       frames, group --videos
+judge      calibrate, evaluate
 """
 
 from typing import Annotated
 
 import typer
 
-from imkin.cli import clean, decide, film, find, gather, leaks, look, models, serve
+from imkin.cli import clean, decide, film, find, gather, judge, leaks, look, models, serve
 
 app = typer.Typer(
     name="imkin",
@@ -31,6 +32,7 @@ leaks.register(app)
 film.register(app)
 models.register(app)
 serve.register(app)
+judge.register(app)
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's way

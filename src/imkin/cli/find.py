@@ -73,7 +73,7 @@ def group(
         _check_for_videos(method, search, grouping, keep, copy_to, move_to, link_to, singles=singles)
         film.group_videos(
             paths,
-            threshold=search.threshold,
+            threshold=search.number(),
             out=out,
             no_report=no_report,
             as_json=as_json,

@@ -20,8 +20,12 @@ _RUN = "Run"
 
 Paths = Annotated[list[str], typer.Argument(help="Folders and image files.", show_default=False)]
 Threshold = Annotated[
-    float | None,
-    typer.Option("--threshold", metavar="0..1", help="Least similarity of a pair; default: the method's own."),
+    str | None,
+    typer.Option(
+        "--threshold",
+        metavar="0..1|auto",
+        help="Least similarity of a pair; default: the method's own; auto: as calibrated (auto:FILE: in FILE).",
+    ),
 ]
 MaxBits = Annotated[
     int | None, typer.Option("--max-bits", metavar="N", help="Instead: the most bits of a hash that may differ.")
@@ -183,6 +187,15 @@ class Search:
         1.0
     )
     seed: Annotated[int, typer.Option("--seed", help="Seed of every random choice.")] = 0
+
+    def number(self) -> float | None:
+        """The threshold, where only a number will do. UsageError for anything else."""
+        from imkin.errors import UsageError
+
+        try:
+            return None if self.threshold is None else float(self.threshold)
+        except ValueError:
+            raise UsageError(f"the threshold must be a similarity in 0..1 here, not `{self.threshold}`") from None
 
 
 _FORMAT_NAMES = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF", "JP2": "JPEG2000"}
