@@ -26,6 +26,7 @@ LEVELS = {
     "imkin.ordering": 1,
     "imkin.resplit": 1,
     "imkin.edits": 1,
+    "imkin.truth": 1,
     "imkin.rates": 1,
     "imkin.policy": 1,
     "imkin.report": 1,

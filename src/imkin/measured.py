@@ -67,3 +67,54 @@ class Calibration:
     left_out: Mapping[str, str]
     likely_same: tuple[Likeness, ...]
     methods: tuple[Calibrated, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How right the pairs at or above a threshold are. precision: None where nothing is found."""
+
+    threshold: float
+    precision: float | None
+    recall: float
+    f1: float
+    true_found: int
+    false_found: int
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One pair of images and its similarity."""
+
+    a: str
+    b: str
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What `imkin evaluate` found.
+
+    unknown: images without truth, left aside; missing: rows of the truth without an image. uap: micro average
+    precision over all pairs, ties counted against. recall_at_fpr: the share of true pairs above the similarity
+    `fpr_threshold` that lets the share `fpr` of the false pairs through, the mean over `recall_by_kind` where the truth
+    names kinds. at: the threshold in use; best: the one with the highest F1. false_matches: the most alike of the
+    false pairs; misses: the least alike of the true ones.
+    """
+
+    schema: int
+    method: str
+    images: int
+    unknown: int
+    missing: int
+    true_pairs: int
+    false_pairs: int
+    uap: float
+    fpr: float
+    fpr_threshold: float
+    recall_at_fpr: float
+    recall_by_kind: Mapping[str, float]
+    at: Score
+    best: Score
+    thresholds: tuple[Score, ...]
+    false_matches: tuple[Judged, ...]
+    misses: tuple[Judged, ...]

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imkin.cli.options import Json, Out, Paths, Setup
-from imkin.cli.run import command, logged, progress_bar, say, write
+from imkin.cli.options import Json, MaxBits, Method, Out, Paths, Setup, Threshold
+from imkin.cli.run import command, finish, logged, progress_bar, say, write
 
 if TYPE_CHECKING:
     from imkin.library import Library
-    from imkin.measured import Calibration, Point
+    from imkin.measured import Calibration, Evaluation, Point, Score
 
 MANY_BY = Annotated[
     list[str] | None,
@@ -31,6 +31,7 @@ NoReport = Annotated[bool, typer.Option("--no-report", help="Write no page.")]
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     command(app, "calibrate")(calibrate)
+    command(app, "evaluate")(evaluate)
 
 
 def calibrate(
@@ -155,3 +156,94 @@ def _cells(point: Point) -> str:
     from imkin.report.calibration import rate_text
 
     return f"{point.threshold:>10.4f}{point.recall:>8.1%}{rate_text(point):>15}"
+
+
+def evaluate(
+    paths: Paths,
+    *,
+    truth: Annotated[
+        str,
+        typer.Option(
+            "--truth",
+            metavar="CSV|decisions",
+            help="A CSV with the columns path and group (and role, kind); or what you decided with `imkin mark`.",
+            show_default=False,
+        ),
+    ],
+    method: Method,
+    threshold: Threshold = None,
+    max_bits: MaxBits = None,
+    out: Out = None,
+    no_report: NoReport = False,
+    as_json: Json = False,
+    setup: Setup,
+) -> None:
+    """Hold a method against what is known: precision, recall and F1 by threshold, uAP, and the worst errors.
+
+    Writes evaluation.json and evaluation.html, with the worst errors side by side, to --out (default
+    imkin-out/<time>; with --json only where --out says). Every pair is compared: the cost grows with the square.
+    """
+    from imkin.evaluation import evaluate as measure
+    from imkin.report import folder as report_folder
+
+    now = datetime.now().astimezone()
+    with ExitStack() as stack:
+        stack.enter_context(logged(setup))
+        library = stack.enter_context(setup.library())
+        with_report = out is not None or not (as_json or no_report)
+        target = stack.enter_context(report_folder.prepared(out, now=now)) if with_report else None
+        with progress_bar(setup) as progress:
+            found = measure(
+                library,
+                paths,
+                truth,
+                method.fingerprinter(),
+                turns=method.turns,
+                threshold=threshold,
+                max_bits=max_bits,
+                progress=progress,
+            )
+        if target is not None:
+            _write_evaluation(target, found, paths, truth, now, library)
+        for line in [_json(found)] if as_json else _evaluation_lines(found):
+            write(line)
+        if target is not None:
+            say(f"report: {os.path.join(target, 'evaluation.html')}", setup=setup)
+    finish(setup, failures=found.missing)
+
+
+def _write_evaluation(
+    folder: str, found: Evaluation, paths: list[str], truth: str, now: datetime, library: Library
+) -> None:
+    from imkin.report.evaluation import write_evaluation
+    from imkin.report.files import write_atomic
+
+    about = {
+        "Folders": ", ".join(paths),
+        "Truth": truth,
+        "Method": found.method,
+        "Made": now.strftime("%Y-%m-%d %H:%M"),
+    }
+    write_evaluation(os.path.join(folder, "evaluation.html"), found, about=about, thumbnail=thumbnails(library))
+    write_atomic(os.path.join(folder, "evaluation.json"), [_json(found).encode()])
+
+
+def _evaluation_lines(found: Evaluation) -> Iterator[str]:
+    counts = f"{found.true_pairs:,} true pairs, {found.false_pairs:,} false ones"
+    yield f"{found.method}: {found.images:,} images, {counts}\n"
+    if found.unknown or found.missing:
+        yield f"{found.unknown:,} images are not in the truth; {found.missing:,} rows of the truth have no image\n"
+    yield f"\nuAP {found.uap:.4f}   recall {found.recall_at_fpr:.4f} at {found.fpr:g} false pairs "
+    yield f"(similarity over {found.fpr_threshold:.4f})\n"
+    yield f"\n{'threshold':>9}{'precision':>11}{'recall':>9}{'F1':>9}{'true':>10}{'false':>12}\n"
+    yield f"{_score_cells(found.at)}  in use\n{_score_cells(found.best)}  best F1\n"
+    yield from (f"{_score_cells(score)}\n" for score in found.thresholds)
+    if found.recall_by_kind:
+        yield f"\nrecall at {found.fpr:g} false pairs, by kind\n"
+        yield from (f"{kind:<16}{share:>7.1%}\n" for kind, share in found.recall_by_kind.items())
+
+
+def _score_cells(score: Score) -> str:
+    precision = "-" if score.precision is None else f"{score.precision:.4f}"
+    cells = f"{score.threshold:>9.4f}{precision:>11}{score.recall:>9.4f}{score.f1:>9.4f}"
+    return f"{cells}{score.true_found:>10,}{score.false_found:>12,}"
