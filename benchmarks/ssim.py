@@ -3,6 +3,7 @@
     python benchmarks/ssim.py                 one pair, and n = 50, 100, 200, 400 (about a minute)
     python benchmarks/ssim.py --verify 200    every pair of 200 screens by another way of computing; some minutes
     python benchmarks/ssim.py --memory 600    peak memory for 600 full-HD screens
+    python benchmarks/ssim.py --files 10000   the command on as many full-HD PNG files: memory, time, temporary disk
 
 scikit-image is timed on a sample of pairs and multiplied: all pairs of 200 screens would take half an hour.
 Times are wall times, the median of several runs, and the processor's time of all threads in brackets.
@@ -12,15 +13,21 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
+import os
 import resource
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.sparse.csgraph import connected_components
 from skimage.metrics import structural_similarity
 
@@ -217,11 +224,56 @@ def memory(count: int) -> None:
         print(f"peak memory {peak:.0f} MiB, {before:.0f} before the join")
 
 
+def files(count: int) -> None:
+    """`imkin group --by ssim` on drawn PNG files. Temporary disk: the sizes of the unlinked files that it has open."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "screens"
+        folder.mkdir()
+        numbers = itertools.count()
+
+        def write(screen: Gray) -> None:
+            Image.fromarray(screen).save(folder / f"{next(numbers):05}.png", compress_level=1)
+
+        Screens(4, 1080, 1920).draw(count, write)
+        size = sum(path.stat().st_size for path in folder.iterdir())
+        print(f"{count} PNG files of 1920 × 1080, {size / 2**20:.0f} MiB", flush=True)
+        command = [sys.executable, "-m", "imkin", "group", folder, "--by", "ssim", "--no-catalogue", "--json"]
+        start, disk = time.perf_counter(), 0
+        with open(f"{name}/out.json", "w+") as out:
+            child = subprocess.Popen(command, stdout=out)
+            while child.poll() is None:
+                time.sleep(0.5)
+                disk = max(disk, unlinked_bytes(child.pid))
+            wall = time.perf_counter() - start
+            out.seek(0)
+            summary = json.load(out)["summary"]
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        print(f"{summary['pairs']} pairs, {summary['groups']} groups")
+        print(f"{wall:.1f} ({used.ru_utime + used.ru_stime:.1f}) s, {disk / 2**20:.0f} MiB of temporary disk")
+        print(f"peak memory {used.ru_maxrss / 1024:.0f} MiB")
+
+
+def unlinked_bytes(pid: int) -> int:
+    """Of all files without a name that process pid has open; Linux only."""
+    total = 0
+    for entry in Path(f"/proc/{pid}/fd").glob("*"):
+        try:
+            if os.readlink(entry).endswith(" (deleted)"):
+                total += entry.stat().st_size
+        except OSError:
+            continue  # closed meanwhile
+    return total
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--verify", type=int, metavar="N", help="compute all pairs of N screens another way")
     parser.add_argument("--memory", type=int, metavar="N", help="join N full-HD screens from a store on disk")
+    parser.add_argument("--files", type=int, metavar="N", help="run the command on N full-HD files")
     options = parser.parse_args()
+    if options.files:
+        files(options.files)
+        return
     if options.memory:
         memory(options.memory)
         return

@@ -30,8 +30,8 @@ Stop = Callable[[], bool]
 """Asked now and then; the work ends with StoppedError when it says True. What was done by then is kept."""
 
 # What a thread reads, decodes and fingerprints together: bounds its memory, what a stop waits for, and how long the
-# last thread works alone. A 12-megapixel JPEG has about 4 MB.
-BATCH, BATCH_BYTES = 16, 4_000_000
+# last thread works alone. Small pictures are cheaper together; one 12-megapixel JPEG is enough by itself.
+BATCH, BATCH_BYTES = 16, 1_000_000
 # Items looked up in the catalogue at once.
 LOOK_UP = 1000
 # DESIGN: an interruption loses at most the last second of work.

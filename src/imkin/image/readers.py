@@ -53,6 +53,8 @@ def _jpeg(data: bytes, _limits: Limits) -> Pillow.Image:
     opened = _Jpeg(io.BytesIO(data))
     if "progressive" in opened.info and data.count(b"\xff\xda") > MAX_JPEG_SCANS:
         raise RefusedError(f"damaged JPEG: over {MAX_JPEG_SCANS} scans")
+    # All at once: handed over in Pillow's pieces of 64 KiB, 0.9 to 2.5 MB took 3 % longer to decode.
+    opened.decodermaxblock = len(data)
     return opened
 
 

@@ -27,6 +27,9 @@ IMAGE_ENDINGS = (
 )
 SNIFF_BYTES = 32
 
+# Bytes asked for at once: a file that has grown is read on, and the buffer of a huge one is not made in one piece.
+LEAST_READ, MOST_READ = 1 << 16, 1 << 28
+
 
 @dataclass(frozen=True, slots=True)
 class FileItem:
@@ -49,8 +52,15 @@ class FileItem:
 
     def read(self) -> bytes:
         """All bytes of the file."""
-        with open(self.path, "rb", buffering=0) as file:
-            return file.read()
+        # Straight system calls: each call gives the interpreter's lock away, and a file object makes twice as many.
+        file = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        try:
+            parts = []
+            while part := os.read(file, min(max(self.size, LEAST_READ), MOST_READ)):
+                parts.append(part)
+        finally:
+            os.close(file)
+        return b"".join(parts)
 
 
 def walk(roots: Sequence[str], wanted: Filter) -> Iterator[FileItem | Failure]:
