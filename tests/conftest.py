@@ -45,3 +45,21 @@ def ray_cluster(tmp_path_factory):
     )
     yield cluster
     cluster.shutdown()
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server of this test process; each `new_database()` is empty."""
+    from postgres import PostgresServer
+
+    server = PostgresServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def any_catalogue(request, tmp_path):
+    """A new catalogue of each kind: a file's path, a database's URL."""
+    if request.param == "sqlite":
+        return str(tmp_path / "catalogue.sqlite")
+    return request.getfixturevalue("postgres").new_database()

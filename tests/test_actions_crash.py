@@ -35,11 +35,11 @@ SETTINGS = [
 class World:
     """A fresh folder and catalogue for each death."""
 
-    def __init__(self, folder, setting):
+    def __init__(self, folder, setting, catalogue=None):
         self.folder, self.root, self.target = folder, folder / "root", folder / "out"
         self.verb = setting.split()[0]
         self.far, self.linkless = "far" in setting, "linkless" in setting
-        self.catalogue = str(folder / "catalogue.sqlite")
+        self.catalogue = catalogue or str(folder / "catalogue.sqlite")
         os.environ["XDG_DATA_HOME"] = str(folder / "data")
         lay(self.root, FILES)
         target = self.target if self.verb == "move" else ""

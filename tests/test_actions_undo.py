@@ -23,8 +23,8 @@ def root(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def database(tmp_path):
-    with Database(str(tmp_path / "catalogue.sqlite"), durable=True) as database:
+def database(any_catalogue):
+    with Database(any_catalogue, durable=True) as database:
         yield database
 
 

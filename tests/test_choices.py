@@ -15,8 +15,8 @@ A, B, C = ("0a" * 32, "0b" * 32, "0c" * 32)
 
 
 @pytest.fixture
-def store():
-    with Database(None) as database:
+def store(any_catalogue):
+    with Database(any_catalogue) as database:
         yield ChoiceStore(database)
 
 

@@ -16,8 +16,8 @@ METHODS = ("exact", "ahash", "phash", "pdq", "vote", "kin")
 
 
 @pytest.fixture
-def library(tmp_path):
-    with Library(str(tmp_path / "catalogue.sqlite"), jobs=1) as opened:
+def library(any_catalogue):
+    with Library(any_catalogue, jobs=1) as opened:
         yield opened
 
 

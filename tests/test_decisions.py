@@ -12,8 +12,8 @@ A, B, C = ("0a" * 32, "0b" * 32, "0c" * 32)
 
 
 @pytest.fixture
-def store():
-    with Database(None) as database:
+def store(any_catalogue):
+    with Database(any_catalogue) as database:
         yield DecisionStore(database)
 
 

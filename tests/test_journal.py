@@ -10,8 +10,8 @@ from imkin.errors import UsageError
 
 
 @pytest.fixture
-def path(tmp_path):
-    return str(tmp_path / "catalogue.sqlite")
+def path(any_catalogue):
+    return any_catalogue
 
 
 def states(path, run=1):

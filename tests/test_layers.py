@@ -68,6 +68,7 @@ HOMES = {
     "pi_heif": ("imkin.image",),
     "rawpy": ("imkin.image",),
     "sqlite3": ("imkin.catalogue",),
+    "psycopg": ("imkin.catalogue",),
     "torch": ("imkin.train", "imkin.models"),
     "ray": ("imkin.engine",),
     "av": ("imkin.sources",),
@@ -157,7 +158,7 @@ def test_dear_libraries_stay_in_their_rooms():
 
 def test_import_imkin_loads_nothing_heavy():
     code = "import sys, imkin; print(*sorted(m for m in sys.modules if m.split('.')[0] in sys.argv[1:]))"
-    heavy = ["numpy", "scipy", "PIL", "typer", "rich", "sqlite3", "onnxruntime", "torch", "pi_heif"]
+    heavy = ["numpy", "scipy", "PIL", "typer", "rich", "sqlite3", "psycopg", "onnxruntime", "torch", "pi_heif"]
     done = subprocess.run([sys.executable, "-c", code, *heavy], capture_output=True, check=True, text=True)
     assert done.stdout.strip() == ""
 

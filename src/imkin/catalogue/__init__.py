@@ -1,6 +1,6 @@
-"""The catalogue: what imkin remembers, in one SQLite file, keyed by content and listed by path.
+"""The catalogue: what imkin remembers, in one SQLite file or a PostgreSQL database, keyed by content, listed by path.
 
-database    the file itself: opening, migrations, one transaction at a time, errors a person can act on
+database    the schema, and one small interface over two back ends          sqlite, postgres    these
 prints      files seen, contents read, their fingerprints and failures
 collections named sets of images to search in
 decisions   what a person said of two contents          choices   which file a person keeps

@@ -7,7 +7,7 @@ counts nowhere else: the same file beside other kin is undecided.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,16 +38,18 @@ class ChoiceStore:
     def put(self, choices: Iterable[Choice]) -> None:
         """Remember choices, as one commit."""
         rows = [(bytes.fromhex(c.sha256), os.fsencode(c.path), c.word, bytes.fromhex(c.instead)) for c in choices]
+        self._database.repeated(lambda: self._put(rows))
+
+    def _put(self, rows: Sequence[tuple[bytes, bytes, str, bytes]]) -> None:
         with self._database.transaction():
-            self._database.execute_many(
-                "INSERT INTO choices VALUES (?, ?, ?, ?) ON CONFLICT (sha256, path) DO UPDATE "
-                "SET word = excluded.word, instead = excluded.instead",
-                rows,
-            )
+            self._database.put("choices", ("sha256", "path", "word", "instead"), rows, key=("sha256", "path"))
 
     def forget(self, files: Iterable[tuple[str, str]]) -> None:
         """Forget the choices about these (path, sha256), as one commit."""
         rows = [(bytes.fromhex(sha256), os.fsencode(path)) for path, sha256 in files]
+        self._database.repeated(lambda: self._forget(rows))
+
+    def _forget(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
         with self._database.transaction():
             self._database.execute_many("DELETE FROM choices WHERE sha256 = ? AND path = ?", rows)
 

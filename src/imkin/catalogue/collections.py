@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,6 +93,9 @@ class CollectionStore:
 
     def delete(self, collection: int) -> None:
         """Forget a collection and its members."""
+        self._database.repeated(lambda: self._delete_all(collection))
+
+    def _delete_all(self, collection: int) -> None:
         with self._database.transaction():
             self._database.execute("DELETE FROM collections WHERE id = ?", (collection,))
             self._database.execute("DELETE FROM members WHERE collection = ?", (collection,))
@@ -111,6 +114,9 @@ class CollectionStore:
         replace: a member of the same name and another content goes: the file at that path has changed.
         """
         wanted = {sha256: (name, quality, value) for sha256, name, quality, value in rows}
+        return self._database.repeated(lambda: self._put(collection, wanted, replace=replace))
+
+    def _put(self, collection: int, wanted: Mapping[bytes, tuple[str, float, bytes]], *, replace: bool) -> Put:
         with self._database.transaction():
             # The update comes first: it locks the row, so that two writers cannot give one number twice.
             self._touch(collection)
@@ -123,8 +129,9 @@ class CollectionStore:
             gone = self._displaced(collection, names)
             self._delete(collection, gone)
             fresh = [sha256 for sha256 in wanted if sha256 not in known]
-            self._database.execute_many(
-                f"INSERT INTO members (collection, {_MEMBER}) VALUES (?, ?, ?, ?, ?, ?)",
+            self._database.put(
+                "members",
+                ("collection", *_MEMBER.split(", ")),
                 (
                     (collection, last + 1 + at, sha256, os.fsencode(wanted[sha256][0]), *wanted[sha256][1:])
                     for at, sha256 in enumerate(fresh)
@@ -138,6 +145,9 @@ class CollectionStore:
 
     def remove(self, collection: int, numbers: Sequence[int]) -> int:
         """Remove members by their numbers; returns how many there were."""
+        return self._database.repeated(lambda: self._remove(collection, numbers))
+
+    def _remove(self, collection: int, numbers: Sequence[int]) -> int:
         with self._database.transaction():
             self._touch(collection)
             there = [number for (number,) in self._chunked("number", collection, "number", numbers)]

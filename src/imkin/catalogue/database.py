@@ -1,26 +1,29 @@
-"""The SQLite file under the catalogue. Only this package imports sqlite3.
+"""The catalogue's database: one schema and one small interface over two back ends, SQLite and PostgreSQL.
 
-Several processes may use one file at once (WAL, a busy time-out); inside a process one `Database` serves all
-threads, one statement or transaction at a time. A file that is corrupt, newer or no catalogue is an error that
-says what to do: it is never deleted and never written to.
+What the stores need is little: rows of a statement, one statement for many rows, rows put in bulk, transactions.
+They write SQL that both know, with `?` for values. Inside a process one `Database` serves all threads, one statement
+or transaction at a time. A catalogue that is damaged, newer or another program's is an error that says what to do: it
+is never deleted and never written to.
 """
 
 from __future__ import annotations
 
 import os
-import sqlite3
+import platform
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol, TypeVar
 
-from imkin.errors import CatalogueError
+T = TypeVar("T")
+Rows = list[tuple[Any, ...]]
 
-# «imkn» as a big-endian 32-bit number: tells a catalogue from any other SQLite file.
+# «imkn» as a big-endian 32-bit number: tells a catalogue from any other database.
 APPLICATION_ID = 0x696D6B6E
-BUSY_TIMEOUT_S = 30.0
+SERVER_SCHEMES = ("postgresql://", "postgres://")
 
-# One entry a schema version, applied in order and never changed after a release.
+# One entry a schema version, applied in order and never changed after a release. In the words of SQLite, of which
+# `postgres.translated` knows those that are used here.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         """CREATE TABLE contents (
@@ -67,6 +70,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             sha256 BLOB NOT NULL, path BLOB NOT NULL, word TEXT NOT NULL CHECK (word IN ('keep', 'go')),
             instead BLOB NOT NULL, PRIMARY KEY (sha256, path)) STRICT, WITHOUT ROWID""",
     ),
+    # Whose files a run changed, where several machines share a catalogue; "" in a file.
+    ("ALTER TABLE runs ADD COLUMN host TEXT NOT NULL DEFAULT ''",),
 )
 
 
@@ -77,107 +82,100 @@ def default_path() -> str:
     return os.path.join(user_cache_dir("imkin"), "catalogue.sqlite")
 
 
-class Database:
-    """One catalogue file (or memory, for `--no-catalogue`), migrated to the newest schema.
+def is_server(catalogue: str) -> bool:
+    """Whether a catalogue is named by the URL of a PostgreSQL database."""
+    return catalogue.startswith(SERVER_SCHEMES)
 
-    path: a file, made with its folder when absent; None keeps everything in memory until closed.
+
+class Backend(Protocol):
+    """What runs the statements. name: the catalogue as it may be shown: without a password."""
+
+    name: str | None
+
+    def execute(self, statement: str, values: Sequence[Any]) -> Rows:
+        """Run one statement; returns its rows."""
+
+    def execute_many(self, statement: str, rows: Iterable[Sequence[Any]]) -> int:
+        """Run one statement for each row; returns how many rows of the table were changed."""
+
+    def put(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], key: Sequence[str]) -> None:
+        """Insert rows, many at once; one that has the key of a row that is there takes its place."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """All statements inside are one commit, or none of them on an error."""
+
+    def repeated(self, work: Callable[[], T]) -> T:
+        """Do work; do it again if the connection is lost within."""
+
+    def exclusive(self) -> AbstractContextManager[bool]:
+        """Hold the catalogue's one lock for changes of files; False if another process has it."""
+
+    def close(self) -> None:
+        """Give everything back."""
+
+
+class Database:
+    """One catalogue, migrated to the newest schema.
+
+    path: a file, made with its folder when absent; the URL of a PostgreSQL database (`postgresql://…`); None keeps
+    everything in memory until closed.
     durable: wait for the disk at each commit (the journal needs it); otherwise a power cut may lose the last
-    commits, a killed process none.
+    commits of a file, a killed process none.
     """
 
     def __init__(self, path: str | None, *, durable: bool = False) -> None:
-        self.path = path
         self._lock = threading.RLock()
-        if path is not None:
-            _check_folder(path)
-        try:
-            self._connection = sqlite3.connect(
-                ":memory:" if path is None else path,
-                timeout=BUSY_TIMEOUT_S,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-        except sqlite3.Error as error:
-            raise CatalogueError(f"cannot open the catalogue {path}: {error}; name another with --catalogue") from None
-        try:
-            with self._errors():
-                self._prepare(durable=durable)
-        except BaseException:
-            self._connection.close()
-            raise
+        self._server = path is not None and is_server(path)
+        self._backend = _opened(path, durable=durable)
 
-    def _prepare(self, *, durable: bool) -> None:
-        run = self._connection.execute
-        run("PRAGMA cache_size = -16000")
-        application_id, version = run("PRAGMA application_id").fetchone()[0], self._version()
-        tables = run("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-        if application_id != APPLICATION_ID and tables:
-            raise CatalogueError(f"{self.path} is an SQLite file of another program; name another with --catalogue")
-        if version > len(MIGRATIONS):
-            raise CatalogueError(
-                f"the catalogue {self.path} has schema {version}, this imkin knows {len(MIGRATIONS)}: "
-                "update imkin, or name another catalogue with --catalogue"
-            )
-        if self.path is not None:
-            run("PRAGMA journal_mode = WAL")
-        run(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-        if version < len(MIGRATIONS):
-            self._migrate()
+    @property
+    def path(self) -> str | None:
+        """The file, or the URL without its password; None in memory."""
+        return self._backend.name
 
-    def _version(self) -> int:
-        return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
-
-    def _migrate(self) -> None:
-        # IMMEDIATE, and the version read again inside: another process may have migrated meanwhile.
-        with self.transaction():
-            for number in range(self._version(), len(MIGRATIONS)):
-                for statement in MIGRATIONS[number]:
-                    self._connection.execute(statement)
-            self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            self._connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            raise CatalogueError(
-                f"cannot use the catalogue {self.path}: {error}; check that the disk has room and the file can be "
-                "written, or name another with --catalogue (or --no-catalogue)"
-            ) from None
-        except sqlite3.DatabaseError as error:
-            raise CatalogueError(
-                f"the catalogue {self.path} is damaged ({error}); it was left as it is: "
-                "move it away to start a new one, or name another with --catalogue"
-            ) from None
+    @property
+    def host(self) -> str:
+        """Whose files this process changes: of a catalogue that several machines share, this one; else ""."""
+        return platform.node() if self._server else ""
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All statements inside are one commit, or none of them on an error."""
-        with self._lock, self._errors():
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
+        with self._lock, self._backend.transaction():
+            yield
 
-    def execute(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run one statement; returns its rows."""
-        with self._lock, self._errors():
-            return self._connection.execute(statement, values).fetchall()
+    def repeated(self, work: Callable[[], T]) -> T:
+        """Do work, a transaction as a rule; do it again if the connection to a server is lost within.
 
-    def execute_many(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Run one statement for each row."""
-        with self._lock, self._errors():
-            self._connection.executemany(statement, rows)
+        Whether it was committed before the loss nobody knows: it must be safe to do twice.
+        """
+        return self._backend.repeated(work)
+
+    def exclusive(self) -> AbstractContextManager[bool]:
+        """Hold the catalogue's one lock for changes of files; False if another process has it. Not in memory."""
+        return self._backend.exclusive()
+
+    def execute(self, statement: str, values: Sequence[Any] = ()) -> Rows:
+        """Run one statement; returns its rows. Outside a transaction it must be safe to do twice."""
+        with self._lock:
+            return self._backend.execute(statement, values)
+
+    def execute_many(self, statement: str, rows: Iterable[Sequence[Any]]) -> int:
+        """Run one statement for each row, inside a transaction; returns how many rows of the table were changed."""
+        with self._lock:
+            return self._backend.execute_many(statement, rows)
+
+    def put(
+        self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, key: Sequence[str] = ()
+    ) -> None:
+        """Insert rows, many at once, inside a transaction. key: a row that is there with the same is replaced."""
+        with self._lock:
+            self._backend.put(table, columns, rows, key)
 
     def close(self) -> None:
-        """Give the file back; a closed database is of no further use."""
+        """Give the catalogue back; a closed database is of no further use."""
         with self._lock:
-            self._connection.close()
+            self._backend.close()
 
     def __enter__(self) -> Database:
         return self
@@ -186,13 +184,11 @@ class Database:
         self.close()
 
 
-def _check_folder(path: str) -> None:
-    folder = os.path.dirname(os.path.abspath(path))
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except OSError as error:
-        raise CatalogueError(
-            f"cannot make the folder of the catalogue {path}: {error.strerror}; name another with --catalogue"
-        ) from None
-    if os.path.isdir(path):
-        raise CatalogueError(f"the catalogue {path} is a folder; name a file with --catalogue")
+def _opened(path: str | None, *, durable: bool) -> Backend:
+    if path is not None and is_server(path):
+        from imkin.catalogue.postgres import Server
+
+        return Server(path, durable=durable)
+    from imkin.catalogue.sqlite import File
+
+    return File(path, durable=durable)

@@ -45,25 +45,29 @@ class DecisionStore:
         # «same» sorts after «different»: of two decisions of one moment the cautious one wins on every machine.
         statement = (
             "INSERT INTO decisions VALUES (?, ?, ?, ?) ON CONFLICT (first, second) DO UPDATE "
-            "SET verdict = excluded.verdict, decided_ns = excluded.decided_ns WHERE excluded.decided_ns > decided_ns "
-            "OR (excluded.decided_ns = decided_ns AND excluded.verdict < verdict)"
+            "SET verdict = excluded.verdict, decided_ns = excluded.decided_ns "
+            "WHERE excluded.decided_ns > decisions.decided_ns "
+            "OR (excluded.decided_ns = decisions.decided_ns AND excluded.verdict < decisions.verdict)"
         )
-        with self._database.transaction():
-            ((before,),) = self._database.execute("SELECT total_changes()")
-            self._database.execute_many(
-                statement,
-                ((bytes.fromhex(d.first), bytes.fromhex(d.second), d.verdict, d.decided_ns) for d in decisions),
-            )
-            ((after,),) = self._database.execute("SELECT total_changes()")
-        return int(after - before)
+        # By their contents, so that no two writers wait for each other; of equal ones the order stays.
+        ordered = sorted(decisions, key=lambda d: (d.first, d.second))
+        rows = [(bytes.fromhex(d.first), bytes.fromhex(d.second), d.verdict, d.decided_ns) for d in ordered]
+
+        def write() -> int:
+            with self._database.transaction():
+                return self._database.execute_many(statement, rows)
+
+        return self._database.repeated(write)
 
     def forget(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Forget what was decided about these pairs of contents (sha256 in hex, in any order), as one commit."""
-        with self._database.transaction():
-            self._database.execute_many(
-                "DELETE FROM decisions WHERE first = ? AND second = ?",
-                ([bytes.fromhex(each) for each in sorted(pair)] for pair in pairs),
-            )
+        rows = [[bytes.fromhex(each) for each in sorted(pair)] for pair in pairs]
+
+        def write() -> None:
+            with self._database.transaction():
+                self._database.execute_many("DELETE FROM decisions WHERE first = ? AND second = ?", rows)
+
+        self._database.repeated(write)
 
     def all(self) -> list[Decision]:
         """Every decision, by the contents' checksums."""

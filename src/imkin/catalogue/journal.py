@@ -52,6 +52,8 @@ class Step:
 class Journal:
     """Runs and their steps. Use a durable `Database`: a step must be on the disk before it is taken.
 
+    A catalogue that several machines share holds the runs of each; here only those of this one are seen, since its
+    paths mean other files elsewhere.
     `settle` is written with the next `intend` or `set_state`, one commit for both: what it says can be found out
     again from the disk if it is lost.
     """
@@ -64,11 +66,11 @@ class Journal:
         """A new run, in state `applying`."""
         token, now = secrets.token_hex(4), time.time_ns()
         with self._database.transaction():
-            self._database.execute(
-                "INSERT INTO runs (token, verb, started_ns, state, plan) VALUES (?, ?, ?, 'applying', ?)",
-                (token, verb, now, plan),
+            ((number,),) = self._database.execute(
+                "INSERT INTO runs (token, verb, started_ns, state, plan, host) VALUES (?, ?, ?, 'applying', ?, ?) "
+                "RETURNING id",
+                (token, verb, now, plan, self._database.host),
             )
-            ((number,),) = self._database.execute("SELECT max(id) FROM runs")
         return Run(number, token, verb, now, "applying")
 
     def intend(self, run: int, action: int, entries: Sequence[Mapping[str, Any]]) -> list[Step]:
@@ -123,25 +125,29 @@ class Journal:
         )
 
     def runs(self) -> list[Run]:
-        """All runs, oldest first."""
-        return [Run(*row) for row in self._database.execute(f"SELECT {_RUN} FROM runs ORDER BY id")]
+        """All runs of this host, oldest first."""
+        rows = self._database.execute(f"SELECT {_RUN} FROM runs WHERE host = ? ORDER BY id", (self._database.host,))
+        return [Run(*row) for row in rows]
 
     def open_runs(self) -> list[Run]:
         """The runs in which something is begun and not ended, oldest first."""
         marks = ", ".join("?" * len(OPEN))
         rows = self._database.execute(
-            f"SELECT {_RUN} FROM runs WHERE state IN ({marks}) "
-            "OR id IN (SELECT run FROM journal WHERE state IN ('intended', 'undoing')) ORDER BY id",
-            OPEN,
+            f"SELECT {_RUN} FROM runs WHERE host = ? AND (state IN ({marks}) "
+            "OR id IN (SELECT run FROM journal WHERE state IN ('intended', 'undoing'))) ORDER BY id",
+            (self._database.host, *OPEN),
         )
         return [Run(*row) for row in rows]
 
     def run(self, number: int) -> Run:
         """One run. Raises UsageError if there is none of that number."""
-        rows = self._database.execute(f"SELECT {_RUN} FROM runs WHERE id = ?", (number,))
+        rows = self._database.execute(f"SELECT host, {_RUN} FROM runs WHERE id = ?", (number,))
         if not rows:
             raise UsageError(f"there is no run {number}; `imkin history` lists them")
-        return Run(*rows[0])
+        host, *run = rows[0]
+        if host != self._database.host:
+            raise UsageError(f"run {number} changed files of the machine `{host}`: go on with it there")
+        return Run(*run)
 
     def plan(self, run: int) -> str:
         """The plan that a run was begun with."""

@@ -15,6 +15,8 @@ from imkin.types import Failure, File
 
 # SQLite binds at most 32,766 values a statement; smaller chunks cost nothing and keep memory flat.
 CHUNK = 500
+# A file of a longer path is read again in each run: PostgreSQL indexes no key of over 2,704 bytes.
+LONGEST_PATH = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,24 +87,25 @@ class PrintStore:
 
         seen: (absolute path, size, mtime_ns, sha256). made: (file, value, quality). failed: (sha256, failure).
         """
+        files = [
+            (os.fsencode(path), size, mtime_ns, sha256)
+            for path, size, mtime_ns, sha256 in seen
+            if len(os.fsencode(path)) <= LONGEST_PATH
+        ]
         made = list(made)
-        with self._database.transaction():
-            self._database.execute_many(
-                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)",
-                ((os.fsencode(path), size, mtime_ns, sha256) for path, size, mtime_ns, sha256 in seen),
-            )
-            self._database.execute_many(
-                "INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?, ?)",
-                ((bytes.fromhex(f.sha256), bytes.fromhex(f.sha1), f.width, f.height, f.format) for f, _, _ in made),
-            )
-            self._database.execute_many(
-                "INSERT OR REPLACE INTO prints VALUES (?, ?, ?, ?)",
-                ((self._spec, bytes.fromhex(f.sha256), value, quality) for f, value, quality in made),
-            )
-            self._database.execute_many(
-                "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)",
-                ((self._recipe, sha256, failure.stage, failure.reason) for sha256, failure in failed),
-            )
+        contents = [(bytes.fromhex(f.sha256), bytes.fromhex(f.sha1), f.width, f.height, f.format) for f, _, _ in made]
+        prints = [(self._spec, bytes.fromhex(f.sha256), value, quality) for f, value, quality in made]
+        failures = [(self._recipe, sha256, failure.stage, failure.reason) for sha256, failure in failed]
+
+        def write() -> None:
+            with self._database.transaction():
+                put = self._database.put
+                put("files", ("path", "size", "mtime_ns", "sha256"), files, key=("path",))
+                put("contents", ("sha256", "sha1", "width", "height", "format"), contents, key=("sha256",))
+                put("prints", ("spec", "sha256", "value", "quality"), prints, key=("spec", "sha256"))
+                put("failures", ("recipe", "sha256", "stage", "reason"), failures, key=("recipe", "sha256"))
+
+        self._database.repeated(write)
 
 
 def _chunks(items: list[bytes]) -> Iterable[list[bytes]]:

@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 
 Catalogue = Annotated[
     str | None,
-    typer.Option("--catalogue", metavar="FILE", help="Which catalogue holds the journal; default: your cache folder."),
+    typer.Option(
+        "--catalogue",
+        metavar="FILE|postgresql://…",
+        help="Which catalogue holds the journal; default: your cache folder.",
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but errors.")]
 RunNumber = Annotated[int | None, typer.Argument(metavar="RUN", help="Default: see above.", show_default=False)]

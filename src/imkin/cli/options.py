@@ -84,7 +84,7 @@ class Setup:
     ] = False
     catalogue: Annotated[
         str | None,
-        _run("--catalogue", metavar="FILE", help_text="Where fingerprints are kept; default: your cache folder."),
+        _run("--catalogue", metavar="FILE|postgresql://…", help_text="Memory of runs; default: in your cache folder."),
     ] = None
     no_catalogue: Annotated[bool, _run("--no-catalogue", help_text="Remember nothing.")] = False
     jobs: Annotated[int | None, _run("--jobs", "-j", metavar="N", help_text="Threads; default: one a processor.")] = (

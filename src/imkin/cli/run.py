@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -29,6 +30,10 @@ T = TypeVar("T")
 log = logging.getLogger("imkin")
 # Without --log-file the log goes nowhere: what a person should see is said by `say`.
 log.addHandler(logging.NullHandler())
+
+# Also where the URL was given in a wrong place, and to the last @: a slip may have left one in the password.
+_PASSWORD = re.compile(r"(?i)(postgres(?:ql)?://[^:@/\s]*:)\S*@")
+_PASSWORD_PARAMETER = re.compile(r"(?i)(postgres(?:ql)?://\S*[?&](?:ssl)?password=)[^&\s'\"]*")
 
 # A bar for what is over before one could read it is only noise.
 SHOW_PROGRESS_AFTER_S = 1.0
@@ -66,6 +71,7 @@ def _guarded(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _fail(message: str, code: int) -> None:
+    message = masked(message)
     log.error(message)
     print(f"imkin: {_printable(message)}", file=sys.stderr, flush=True)  # noqa: T201
     if code == EXIT_INTERRUPTED:
@@ -79,8 +85,14 @@ def _printable(text: str) -> str:
     return "".join(c if c.isprintable() else "�" if "\ud800" <= c <= "\udfff" else repr(c)[1:-1] for c in text)
 
 
+def masked(text: str) -> str:
+    """Text as it may be shown and logged: `***` in place of the password of a database's URL."""
+    return _PASSWORD_PARAMETER.sub(r"\1***", _PASSWORD.sub(r"\1***@", text))
+
+
 def say(text: str, *, setup: Setup) -> None:
     """A line on stderr, unless --quiet; in the log in any case."""
+    text = masked(text)
     log.info(text)
     if not setup.quiet:
         print(_printable(text), file=sys.stderr)  # noqa: T201
@@ -131,7 +143,7 @@ def logged(setup: Setup) -> Iterator[None]:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.setLevel(logging.DEBUG)
     log.addHandler(handler)
-    log.info("imkin %s", " ".join(map(repr, sys.argv[1:])))
+    log.info("imkin %s", masked(" ".join(map(repr, sys.argv[1:]))))
     try:
         yield
     finally:
