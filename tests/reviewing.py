@@ -23,7 +23,7 @@ def lay_photos(folder, count=3):
     """In each of `count` folders: a picture, a smaller copy of it, and one saved smaller with low quality."""
     for seed in range(count):
         pixels = picture(seed, width=320, height=240)
-        below = folder / f"album {seed}"
+        below = folder / f"album-{seed}"
         write(below / "photo.png", pixels)
         write(below / "photo small.jpg", image.thumbnail(pixels, side=200), quality=85)
         write(below / "photo low.jpg", image.thumbnail(pixels, side=280), quality=50)
@@ -67,7 +67,9 @@ def made_session(database, count, *, size=2, folder="/made", similarity=0.95):
     alike = (similarity - 0.1 * (first / max(1, total))).astype(np.float32)
     kin = Kin(np.arange(total), None, Pairs(first, right, alike))
     about = About(Wish(VERB, (folder,)), "phash", 0.8, 0.7)
-    return Session(scanned, kin, about=about, database=database, pictures=Pictures(_drawn))
+    return Session(
+        scanned, kin, about=about, database=database, pictures=Pictures(_drawn, unchanged=lambda _file: True)
+    )
 
 
 def _drawn(path, side):

@@ -40,7 +40,7 @@ def states(session):
 
 def test_the_groups_are_those_of_the_scan_with_the_largest_picture_suggested(session):
     assert [names(session, members) for members in session.groups] == [
-        [f"album {n}/photo low.jpg", f"album {n}/photo small.jpg", f"album {n}/photo.png"] for n in range(3)
+        [f"album-{n}/photo low.jpg", f"album-{n}/photo small.jpg", f"album-{n}/photo.png"] for n in range(3)
     ]
     told = shown.group(session, 0)
     keeper = next(member for member in told["members"] if member["id"] == told["keeper"])
@@ -54,7 +54,7 @@ def test_keeping_one_lets_go_what_is_near_it_and_nothing_else_is_decided(session
     assert session.keep(1, [small]) == [1]
     assert states(session) == ["open", "kept", "open"]
     assert session.standings[1].kept == (small,)
-    assert names(session, session.standings[1].going) == ["album 1/photo low.jpg", "album 1/photo.png"]
+    assert names(session, session.standings[1].going) == ["album-1/photo low.jpg", "album-1/photo.png"]
     plan = session.decided_plan("delete")
     assert sorted(os.path.basename(action.file.path) for action in plan.actions) == ["photo low.jpg", "photo.png"]
     assert {action.keep.path for action in plan.actions} == {session.files[small].path}
@@ -82,7 +82,7 @@ def test_a_file_told_apart_is_left_and_the_others_are_decided_without_it(session
     session.part([0], file=low)
     assert states(session)[0] == "open"
     session.keep(0, [at(session, 0, "photo.png")])
-    assert names(session, session.standings[0].going) == ["album 0/photo small.jpg"]
+    assert names(session, session.standings[0].going) == ["album-0/photo small.jpg"]
     plan = session.decided_plan("delete")
     assert [os.path.basename(action.file.path) for action in plan.actions] == ["photo small.jpg"]
     verdicts = {each.verdict for each in DecisionStore(session.database).all()}
@@ -119,14 +119,14 @@ def test_decisions_outlive_the_session(session, photos, tmp_path):
 
 def test_a_decided_file_that_was_renamed_is_still_decided(session, photos, tmp_path):
     session.keep(0, [at(session, 0, "photo.png")])
-    os.rename(photos / "album 0" / "photo low.jpg", photos / "album 0" / "renamed.jpg")
+    os.rename(photos / "album-0" / "photo low.jpg", photos / "album-0" / "renamed.jpg")
     with session_on(photos, tmp_path / "c.sqlite") as again:
         assert states(again) == ["kept", "open", "open"]
 
 
 def test_a_new_copy_opens_its_group_again_with_the_earlier_choice_in_it(session, photos, tmp_path):
     session.keep(0, [at(session, 0, "photo small.jpg")])
-    write(photos / "album 0" / "photo new.jpg", picture(0, width=320, height=240), quality=60)
+    write(photos / "album-0" / "photo new.jpg", picture(0, width=320, height=240), quality=60)
     with session_on(photos, tmp_path / "c.sqlite") as again:
         assert states(again) == ["open"] * 3
         told = shown.group(again, 0)
@@ -136,9 +136,9 @@ def test_a_new_copy_opens_its_group_again_with_the_earlier_choice_in_it(session,
 
 def test_what_was_to_go_because_of_a_file_that_is_gone_is_undecided(session, photos, tmp_path):
     session.keep(0, [at(session, 0, "photo.png")])
-    os.unlink(photos / "album 0" / "photo.png")
+    os.unlink(photos / "album-0" / "photo.png")
     with session_on(photos, tmp_path / "c.sqlite") as again:
-        assert names(again, again.groups[0]) == ["album 0/photo low.jpg", "album 0/photo small.jpg"]
+        assert names(again, again.groups[0]) == ["album-0/photo low.jpg", "album-0/photo small.jpg"]
         assert states(again) == ["open"] * 3
 
 
@@ -149,10 +149,10 @@ def test_undo_takes_back_one_decision_after_the_other(session, photos, tmp_path)
     session.keep_all([0, 1])
     session.part([2])
     assert session.undoable == "Different"
-    assert session.undo() == ("Different", [2])
-    assert session.undo() == ("Keep all", [0, 1])
+    assert session.undo() == ("Different", session.groups[2][0], [2])
+    assert session.undo() == ("Keep all", session.groups[0][0], [0, 1])
     assert session.standings == second
-    assert session.undo() == ("Keep", [0])
+    assert session.undo() == ("Keep", session.groups[0][0], [0])
     assert session.standings == first
     with pytest.raises(UsageError, match="nothing to undo"):
         session.undo()
@@ -189,9 +189,9 @@ def test_a_plan_is_applied_leaves_the_review_and_comes_back(session, photos):
     task = carrying.apply(session, session.decided_plan("delete"))
     task.wait()
     assert (task.state, task.done, task.total, task.outcome.count("done")) == ("done", 4, 4, 4)
-    assert sorted(path.name for path in (photos / "album 0").iterdir() if path.is_file()) == ["photo.png"]
+    assert sorted(path.name for path in (photos / "album-0").iterdir() if path.is_file()) == ["photo.png"]
     assert [names(session, members) for members in session.groups] == [
-        ["album 2/photo low.jpg", "album 2/photo small.jpg", "album 2/photo.png"]
+        ["album-2/photo low.jpg", "album-2/photo small.jpg", "album-2/photo.png"]
     ]
     assert carrying.last_run(session).run == task.outcome.run
     back = carrying.undo(session, task.outcome.run)
@@ -208,12 +208,12 @@ def tree_bytes(folder):
 def test_a_file_that_changed_since_the_scan_stays_and_says_why(session, photos):
     session.keep(0, [at(session, 0, "photo.png")])
     plan = session.decided_plan("delete")
-    (photos / "album 0" / "photo low.jpg").write_bytes(b"something else")
+    (photos / "album-0" / "photo low.jpg").write_bytes(b"something else")
     task = carrying.apply(session, plan)
     task.wait()
     assert (task.outcome.count("done"), task.outcome.count("skipped")) == (1, 1)
     assert task.plain()["left"][0]["path"].endswith("photo low.jpg")
-    assert (photos / "album 0" / "photo low.jpg").read_bytes() == b"something else"
+    assert (photos / "album-0" / "photo low.jpg").read_bytes() == b"something else"
 
 
 def test_a_plan_that_cannot_be_applied_fails_in_words_and_changes_nothing(session, photos):

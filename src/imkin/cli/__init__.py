@@ -5,7 +5,7 @@ find       group, pairs              look    rank, compare, methods, demo
 clean      clean, apply, undo, history, purge       decide  mark, decisions export, import
 leaks      leaks
 gather     fetch, sort          lay     group --copy-to, --move-to, --link-to          models  list, show, pull, …
-serve      the HTTP service
+review     the page to decide on            serve      the HTTP service
 film       frames, group --videos
 judge      calibrate, evaluate
 """
@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from imkin.cli import clean, decide, film, find, gather, judge, leaks, look, models, serve
+from imkin.cli import clean, decide, film, find, gather, judge, leaks, look, models, review, serve
 
 app = typer.Typer(
     name="imkin",
@@ -31,6 +31,7 @@ gather.register(app)
 leaks.register(app)
 film.register(app)
 models.register(app)
+review.register(app)
 serve.register(app)
 judge.register(app)
 

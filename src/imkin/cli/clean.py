@@ -104,7 +104,7 @@ def clean(
         stack.enter_context(logged(setup))
         library = stack.enter_context(setup.library())
         folder = stack.enter_context(report_folder.prepared(out, now=now)) if out is not None else None
-        database = stack.enter_context(_database(setup))
+        database = stack.enter_context(durable_database(setup))
         scanned = job.scan(library, setup)
         limits = Limits(setup.max_pixels, tolerate_truncated=setup.tolerate_truncated)
         plan, result = plan_scan(
@@ -186,7 +186,7 @@ def apply(
         raise UsageError("name a plan file, or a run with --resume")
     setup = Setup(catalogue=catalogue, quiet=quiet, strict=strict)
     plan = None if plan_file is None else read_plan(plan_file)
-    with _database(setup) as database:
+    with durable_database(setup) as database:
         if plan is not None:
             outcome = _applied(plan, database, setup)
         else:
@@ -211,7 +211,7 @@ def undo(
     from imkin.errors import EXIT_FAILURES
 
     setup = Setup(catalogue=catalogue, quiet=quiet)
-    with _database(setup) as database, progress_bar(setup) as progress:
+    with durable_database(setup) as database, progress_bar(setup) as progress:
         outcome = actions.undo(run, database=database, progress=progress)
     if as_json:
         write(json.dumps(outcome_object(outcome)) + "\n")
@@ -232,7 +232,7 @@ def history(
     from imkin import actions
     from imkin.cleaning import outcome_object
 
-    with _database(Setup(catalogue=catalogue)) as database:
+    with durable_database(Setup(catalogue=catalogue)) as database:
         found = [actions.look_up(run, database)] if run is not None else list(actions.history(database))
     if as_json:
         objects: Any = [outcome_object(outcome) for outcome in found]
@@ -259,7 +259,7 @@ def purge(
     from imkin.report.html import byte_size
 
     setup = Setup(catalogue=catalogue, quiet=quiet)
-    with _database(setup) as database:
+    with durable_database(setup) as database:
         rows = actions.purge(run, database=database, without_kept=without_kept)
     gone = [row for row in rows if row.state == "purged"]
     _rows([row for row in rows if row.state != "purged"], "still held", setup)
@@ -268,7 +268,8 @@ def purge(
     )
 
 
-def _database(setup: Setup) -> Database:
+def durable_database(setup: Setup) -> Database:
+    """The catalogue that the options name, as the journal needs it."""
     from imkin.catalogue import Database, default_path
 
     return Database(None if setup.no_catalogue else setup.catalogue or default_path(), durable=True)

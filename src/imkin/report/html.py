@@ -61,9 +61,11 @@ def _page(
     about: Mapping[str, str],
     removable: Collection[str] | None,
 ) -> Iterator[bytes]:
-    style, script = (
-        package_files("imkin.report").joinpath(f"report.{kind}").read_text("utf-8") for kind in ("css", "js")
+    look, own, script = (
+        package_files("imkin.report").joinpath(name).read_text("utf-8")
+        for name in ("look.css", "report.css", "report.js")
     )
+    style = look + own
     policy = (
         f"default-src 'none'; img-src data:; style-src {_digest(style)}; script-src {_digest(script)}; "
         "base-uri 'none'; form-action 'none'"

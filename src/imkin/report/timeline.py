@@ -90,7 +90,8 @@ class _Page:
 
     def parts(self, about: Mapping[str, str], failures: Sequence[str]) -> Iterator[str]:
         style = "".join(
-            package_files("imkin.report").joinpath(name).read_text("utf-8") for name in ("report.css", "timeline.css")
+            package_files("imkin.report").joinpath(name).read_text("utf-8")
+            for name in ("look.css", "report.css", "timeline.css")
         )
         digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
         policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"

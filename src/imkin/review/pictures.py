@@ -27,10 +27,15 @@ AT_ONCE = 2
 
 
 class Pictures:
-    """JPEGs of scanned files, upright and sRGB. load: see `Library.pixels`. folder: where thumbnails are kept."""
+    """JPEGs of scanned files, upright and sRGB.
 
-    def __init__(self, load: Load, *, folder: str | None = None) -> None:
-        self._load, self._folder = load, folder
+    load: see `Library.pixels`. folder: where thumbnails are kept. unchanged: whether a file is what was scanned.
+    """
+
+    def __init__(
+        self, load: Load, *, folder: str | None = None, unchanged: Callable[[File], bool] | None = None
+    ) -> None:
+        self._load, self._folder, self._unchanged = load, folder, unchanged or is_unchanged
         self._held: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._lock = threading.Lock()
         self._decoding = threading.BoundedSemaphore(AT_ONCE)
@@ -44,7 +49,7 @@ class Pictures:
                 return self._held[key]
         if (kept := self._kept(file) if side == THUMBNAIL else None) is not None:
             return kept
-        if not _unchanged(file):
+        if not self._unchanged(file):
             return None
         with self._decoding:
             pixels = self._load(file.path, side)
@@ -109,7 +114,7 @@ def trim(folder: str, *, most: int = FOLDER_BYTES) -> int:
     return gone
 
 
-def _unchanged(file: File) -> bool:
+def is_unchanged(file: File) -> bool:
     """Whether a file still is what was scanned; what is no file of its own is taken for unchanged."""
     if file.source != "file":
         return True

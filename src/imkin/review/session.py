@@ -300,14 +300,17 @@ class Session:
                 }
             return self._take("Open again", numbers, choices, verdicts)
 
-    def undo(self) -> tuple[str, list[int]]:
-        """Take the last decision back: what it was, and the groups that changed. Raises UsageError if there is none."""
+    def undo(self) -> tuple[str, int, list[int]]:
+        """Take the last decision back: what it was, a file it was about, the groups that changed.
+
+        Raises UsageError if there is none.
+        """
         with self.lock:
             if not self._steps:
                 raise UsageError("there is nothing to undo")
             step = self._steps.pop()
             self._write(step.choices, step.verdicts)
-            return step.what, self._restand(step.choices, step.verdicts)
+            return step.what, step.at, self._restand(step.choices, step.verdicts)
 
     @property
     def undoable(self) -> str:

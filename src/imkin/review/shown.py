@@ -93,7 +93,7 @@ def _standings(session: Session, numbers: Iterable[int]) -> Plain:
 def changes(session: Session, numbers: Sequence[int]) -> Plain:
     """Where these groups stand now."""
     with session.lock:
-        return {"id": list(numbers), **_standings(session, numbers), **progress(session)}
+        return {"groups": {"id": list(numbers), **_standings(session, numbers)}, **progress(session)}
 
 
 def progress(session: Session) -> Plain:

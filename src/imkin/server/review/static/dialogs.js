@@ -1,0 +1,63 @@
+// The help, and decisions on many groups at once, with their number first.
+
+import { byId, count, make, plural } from "./format.js";
+
+const KEYS = [
+  ["Groups", [["j or ↓", "next group"], ["k or ↑", "previous group"], ["n", "next group to decide"], ["/", "search"], ["f", "filters"], ["g", "decide all that are shown"]]],
+  ["Pictures", [["← →", "choose a picture"], ["1 2 3", "side by side, blink, difference"], ["+ − 0", "zoom in, out, fit"], ["shift and arrows", "pan"]]],
+  ["Decide", [["Enter", "keep this, the others go"], ["t", "keep this too, or let it go"], ["a", "keep all"], ["d", "these are different"], ["x", "only this one is different"], ["r", "open again"], ["u", "undo"]]],
+  ["End", [["p", "the plan"], ["?", "this help"], ["Esc", "close"]]],
+];
+
+export function help() {
+  const dialog = byId("help");
+  if (!dialog.childElementCount) {
+    dialog.append(make("h2", { id: "help-title" }, "Keys"),
+      make("p", { class: "soft" }, "Every decision is saved at once. No file changes before you apply the plan, and even that can be undone."),
+      make("div", { class: "keys" }, ...KEYS.map(([title, rows]) => make("section", {}, make("h3", {}, title),
+        make("dl", {}, ...rows.map(([key, what]) => make("div", {}, make("dt", {}, ...key.split(" ").map((word) =>
+          (["or", "and"].includes(word) ? ` ${word} ` : make("kbd", {}, word)))), make("dd", {}, what))))))),
+      closing(dialog));
+  }
+  dialog.showModal();
+}
+
+export function closing(dialog, ...before) {
+  const close = make("button", { type: "button", class: "quiet" }, "Close");
+  close.addEventListener("click", () => dialog.close());
+  return make("div", { class: "buttons" }, close, ...before);
+}
+
+const ACTIONS = [
+  ["suggestion", "Keep the suggested picture of each", "the others go if they are near it"],
+  ["all", "Keep all of them", "nothing goes"],
+  ["different", "They are different", "remembered: they are not paired again"],
+  ["reopen", "Open them again", "forget what was decided about them"],
+];
+
+// groups: those that are shown. onDo(action, groups) is called after «Do it».
+export function bulk(model, groups, onDo) {
+  const dialog = byId("bulk"), open = groups.filter((group) => model.state[group] === 0);
+  const choice = make("div", { class: "choices", role: "radiogroup", "aria-labelledby": "bulk-title" });
+  const go = make("button", { type: "button", class: "strong" });
+  let action = "suggestion";
+  const counted = () => (action === "suggestion" ? open : action === "reopen" ? groups.filter((group) => model.state[group] !== 0) : open);
+  const tell = () => {
+    const n = counted().length;
+    go.textContent = n ? `Decide ${plural(n, "group")}` : "Nothing to decide";
+    if (action === "reopen") go.textContent = n ? `Open ${plural(n, "group")} again` : "None is decided";
+    go.disabled = n === 0;
+  };
+  for (const [name, title, effect] of ACTIONS) {
+    const input = make("input", { type: "radio", name: "bulk-action", value: name, checked: name === action });
+    input.addEventListener("change", () => { action = name; tell(); });
+    choice.append(make("label", {}, input, make("span", {}, make("b", {}, title), make("small", {}, effect))));
+  }
+  go.addEventListener("click", () => { dialog.close(); onDo(action, counted()); });
+  const pictures = open.reduce((sum, group) => sum + model.members[group].length, 0);
+  dialog.replaceChildren(make("h2", { id: "bulk-title" }, `${plural(groups.length, "group")} shown`),
+    make("p", { class: "soft" }, `${count(open.length)} of them to decide, with ${plural(pictures, "picture")}. What is decided already stays as it is. One undo takes it back.`),
+    choice, closing(dialog, go));
+  tell();
+  dialog.showModal();
+}
