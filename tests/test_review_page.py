@@ -263,16 +263,30 @@ def test_what_the_keyboard_is_on_is_seen(chromium, photos, tmp_path):
         assert {"search", "threshold", "list", "keep", "plan-open", "pane"} <= seen
 
 
-def test_the_pages_of_the_documentation_show_the_page(chromium, tmp_path):
+def test_the_pictures_of_the_documentation_show_the_page(chromium, tmp_path):
     write_collection(str(tmp_path / "photos"))
-    with session_on(tmp_path / "photos", tmp_path / "c.sqlite", by="kin", threshold=0.6) as session:
-        for name, view in {
-            "review": {"scheme": "light"},
-            "review-dark": {"scheme": "dark"},
-            "review-phone": {"scheme": "light", "width": 390, "height": 844},
-        }.items():
+    views = {
+        "review": {"scheme": "light"},
+        "review-dark": {"scheme": "dark"},
+        "review-phone": {"scheme": "light", "width": 390, "height": 844},
+    }
+    with session_on(tmp_path / "photos", tmp_path / "c.sqlite") as session:
+        shown = next(at for at, members in enumerate(session.groups) if len(members) == 3)
+        for number in range(shown - 1):
+            session.keep(number, session.standings[number].kept or [session.standings[number].keeper])
+        for name, view in views.items():
             with review(chromium, session, **view) as page:
-                page.keyboard.press("j")
+                if "width" in view:
+                    page.click("#show-list")
+                page.check("input[value=all]", force=True)
+                if "width" in view:
+                    page.click("#show-list")
+                page.evaluate("() => document.activeElement.blur()")
+                page.keyboard.press("Home")
+                for _ in range(shown):
+                    page.keyboard.press("j")
+                says(page, "#group-title", f"Group {shown + 1}")
+                page.wait_for_selector(".card:nth-child(3) .more-facts:has-text('sharpness')")
                 settled(page)
                 picture = page.screenshot(path=f"{PICTURES}/{name}.png" if PICTURES else None)
                 assert len(picture) > 20_000

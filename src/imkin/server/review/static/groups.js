@@ -3,7 +3,7 @@
 export const OPEN = 0, KEPT = 1, ALL = 2, DIFFERENT = 3;
 
 export class Groups {
-  constructor(told) {
+  constructor(told, roots) {
     Object.assign(this, told.groups);
     this.revision = told.revision;
     this.threshold = told.threshold;
@@ -11,9 +11,10 @@ export class Groups {
     this.length = this.members.length;
     this.file = new Map();
     const { id, name, folder, content, width, height, bytes, format, date } = told.files;
+    this.places = told.folders.map((path) => shortened(path, roots));
     for (let i = 0; i < id.length; i++) {
       this.file.set(id[i], {
-        id: id[i], name: name[i], folder: told.folders[folder[i]], folderId: folder[i], content: content[i],
+        id: id[i], name: name[i], folder: told.folders[folder[i]], place: this.places[folder[i]], folderId: folder[i], content: content[i],
         width: width[i], height: height[i], bytes: bytes[i], format: format[i], date: date[i],
       });
     }
@@ -58,6 +59,15 @@ export class Groups {
     if (order) found.sort((a, b) => order(this, a, b) || a - b);
     return found;
   }
+}
+
+// A folder as a person thinks of it: from the name of the root on.
+function shortened(path, roots) {
+  for (const root of roots) {
+    const above = root.length - root.split(/[/\\]/).pop().length;
+    if (path === root || path.startsWith(`${root}/`) || path.startsWith(`${root}\\`)) return path.slice(above);
+  }
+  return path;
 }
 
 const ORDERS = {

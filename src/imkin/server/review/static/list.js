@@ -96,7 +96,7 @@ export class List {
     const state = groups.state[group], least = groups.least[group];
     const other = files.find((file) => file !== keeper && file.content !== keeper.content) ?? files.find((file) => file !== keeper);
     const equal = files.every((file) => file.content === files[0].content);
-    const facts = [plural(files.length, "picture"), equal ? "identical files" : `${files.length > 2 ? "from" : "similarity"} ${near(least)}`];
+    const facts = [plural(files.length, "picture"), equal ? "identical files" : least === 1 ? "similarity 1" : files.length > 2 ? `from ${near(least)}` : near(least)];
     const won = groups.won[group];
     const note = state === OPEN || (state !== ALL && state !== DIFFERENT) ? (won ? size(won) : "") : WORDS[state];
     const row = make("div", {

@@ -21,7 +21,7 @@ const current = () => (place < 0 ? -1 : order[place]);
 
 async function load({ file = null } = {}) {
   const told = await get("/groups");
-  groups = new Groups(told);
+  groups = new Groups(told, about.roots);
   stage.forgetAll();
   threshold.set({ floor: about.floor, value: told.threshold, groups: groups.length });
   fillFolders();
@@ -88,7 +88,7 @@ function finish() {
 function fillFolders() {
   const chosen = byId("folder").value, uses = new Map();
   for (const file of groups.file.values()) uses.set(file.folderId, (uses.get(file.folderId) ?? 0) + 1);
-  const rows = groups.folders.map((name, id) => ({ id, name, n: uses.get(id) ?? 0 })).sort((a, b) => (a.name < b.name ? -1 : 1));
+  const rows = groups.places.map((name, id) => ({ id, name, n: uses.get(id) ?? 0 })).sort((a, b) => (a.name < b.name ? -1 : 1));
   byId("folder").replaceChildren(make("option", { value: "" }, "All folders"),
     ...rows.map(({ id, name, n }) => make("option", { value: id }, `${name} (${count(n)})`)));
   byId("folder").value = chosen;
@@ -324,7 +324,7 @@ addEventListener("keydown", (event) => {
 async function begin() {
   try {
     about = await get("");
-    byId("about").textContent = about.roots.join(", ");
+    byId("about").textContent = about.roots.map((root) => root.split(/[/\\]/).pop() || root).join(", ");
     byId("about").title = `${about.roots.join("\n")}\n${plural(about.images, "picture")}, compared by ${about.method}`;
     document.title = `${about.roots.map((root) => root.split(/[/\\]/).pop()).join(", ")} · imkin review`;
     planDialog = new PlanDialog(about, () => load());

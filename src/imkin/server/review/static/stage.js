@@ -99,7 +99,9 @@ export class Stage {
         return;
       }
     }
-    if (this.group === group) this.facts();
+    if (this.group !== group) return;
+    this.facts();
+    this.arrange();
   }
 
   // ---- words
@@ -170,8 +172,8 @@ export class Stage {
     this.cards.className = `cards ${this.mode}${this.lens.scale > 1 ? " zoomed" : ""}`;
     if (this.mode === "side") this.drawSide();
     else this.drawOver();
-    this.arrange();
     this.facts();
+    this.arrange();
     this.lens.apply();
   }
 
@@ -200,7 +202,7 @@ export class Stage {
     return make("li", { class: "card", "data-file": file.id }, pane,
       make("div", { class: "caption" },
         make("p", { class: "fate" }), make("p", { class: "name" }, file.name),
-        make("p", { class: "facts" }), make("p", { class: "more-facts" }), make("p", { class: "folder" }, ...broken(file.folder)),
+        make("p", { class: "facts" }), make("p", { class: "more-facts" }), make("p", { class: "folder", title: file.folder }, ...broken(file.place)),
         make("p", { class: "reason" }), make("div", { class: "card-actions" }, keep, too)));
   }
 
@@ -305,22 +307,25 @@ export class Stage {
 
   // As many columns as let the pictures be largest.
   arrange() {
-    const shown = Math.min(this.files?.length ?? 1, this.opened ?? SHOWN);
-    const { clientWidth: width, clientHeight: height } = this.cards;
-    if (!width) return;
-    const caption = 150, gap = 16, narrow = width < 560;
+    if (this.mode !== "side" || !this.files || this.group < 0) return;
+    const files = this.files.slice(0, this.opened), shown = files.length;
+    const style = getComputedStyle(this.cards);
+    const width = this.cards.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+    const height = this.cards.clientHeight - parseFloat(style.paddingTop) - parseFloat(style.paddingBottom);
+    if (width <= 0) return;
+    const caption = Math.max(96, ...[...this.cards.querySelectorAll(".caption")].map((each) => each.offsetHeight));
+    const gap = parseFloat(style.columnGap), narrow = width < 560, tall = tallest(files);
     let columns = 1, largest = 0;
-    for (let n = 1; n <= Math.min(shown, 6); n++) {
-      const w = (width - gap * (n - 1)) / n, rows = Math.ceil(shown / n);
-      const h = Math.max(120, (height - gap * (rows - 1)) / rows - caption);
-      const area = Math.min(w, h * 1.4) * Math.min(h, w / 1.2) * (w < (narrow ? 140 : 190) ? 0.2 : 1);
-      if (area > largest * 1.02) [columns, largest] = [n, area];
+    for (let n = narrow ? Math.min(2, shown) : 1; n <= Math.min(shown, narrow ? 2 : 6); n++) {
+      const wide = (width - gap * (n - 1)) / n, rows = Math.ceil(shown / n);
+      const high = Math.max(narrow ? 130 : 150, (height - gap * (rows - 1)) / rows - caption);
+      const size = Math.min(wide, high / tall) * (wide < (narrow ? 140 : 190) ? 0.3 : 1);
+      if (size > largest * 1.02) [columns, largest] = [n, size];
     }
-    if (narrow) columns = Math.min(2, shown);
-    const rows = Math.ceil(shown / columns);
-    this.cards.style.setProperty("--columns", columns);
+    const rows = Math.ceil(shown / columns), wide = (width - gap * (columns - 1)) / columns;
     const room = Math.floor((height - gap * (rows - 1)) / rows - caption);
-    this.cards.style.setProperty("--pane", `${Math.max(narrow ? 150 : 170, Math.min(room, (width / columns) * 1.1))}px`);
+    this.cards.style.setProperty("--columns", columns);
+    this.cards.style.setProperty("--pane", `${Math.round(Math.max(narrow ? 130 : 150, Math.min(room, wide * tall + 16)))}px`);
   }
 
   // Of a picture that is looked at closely, more pixels.
@@ -352,4 +357,9 @@ export class Stage {
     this.mode = mode;
     if (this.group >= 0 && this.files) this.draw();
   }
+}
+
+// Height to width of the tallest of these pictures, within reason.
+function tallest(files) {
+  return Math.min(1.5, Math.max(0.4, ...files.map((file) => file.height / Math.max(1, file.width))));
 }
