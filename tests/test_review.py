@@ -124,6 +124,13 @@ def test_a_decided_file_that_was_renamed_is_still_decided(session, photos, tmp_p
         assert states(again) == ["kept", "open", "open"]
 
 
+def test_a_copy_of_a_decided_file_in_another_folder_is_not_decided(session, photos, tmp_path):
+    session.keep(0, [at(session, 0, "photo.png")])
+    shutil.copytree(photos, tmp_path / "elsewhere")
+    with session_on(tmp_path / "elsewhere", tmp_path / "c.sqlite") as again:
+        assert states(again) == ["open"] * 3
+
+
 def test_a_new_copy_opens_its_group_again_with_the_earlier_choice_in_it(session, photos, tmp_path):
     session.keep(0, [at(session, 0, "photo small.jpg")])
     write(photos / "album-0" / "photo new.jpg", picture(0, width=320, height=240), quality=60)

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
+import serving as service
 from browser import AUDIT, browser, origin, page_at, ready, settled
 from imkin.catalogue import Database
 from imkin.demo import write_collection
@@ -304,3 +305,20 @@ def test_who_has_not_the_address_of_this_start_sees_nothing(chromium, photos, tm
         assert page.goto(origin(address) + "review/static/..%2Froutes.py").status == 404
         assert page.goto(origin(address) + "api/review/pictures/" + "0" * 24 + "/320.jpg").status == 404
         context.close()
+
+
+def test_a_service_with_roots_offers_the_page_on_each_of_them(chromium, photos, tmp_path):
+    other = lay_photos(tmp_path / "others", count=2)
+    roots = [word for root in (photos, other) for word in ("--root", str(root))]
+    with service.serving(str(tmp_path), *roots) as running, page_at(chromium, f"{running.url}/review/") as page:
+        says(page, "#choose-title", "Which folder?")
+        page.get_by_role("button", name=str(other)).click()
+        says(page, "#progress", "0 of 2 groups decided")
+        page.keyboard.press("Enter")
+        says(page, "#progress", "1 of 2 groups decided")
+        page.click("#choose-open")
+        page.get_by_role("button", name=str(photos)).click()
+        says(page, "#progress", "0 of 3 groups decided")
+        page.reload()
+        ready(page)
+        says(page, "#progress", "0 of 3 groups decided")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Annotated
 
 import typer
@@ -54,7 +55,7 @@ def review(
         from imkin.server.review.app import serve
     except ImportError:
         raise MissingExtraError("the review page", "serve") from None
-    from imkin.review import open_session, trim
+    from imkin.review import open_session, thumbnails_of
 
     if setup.no_catalogue:
         raise UsageError("a review saves what you decide in the catalogue: leave out --no-catalogue")
@@ -71,8 +72,6 @@ def review(
     with logged(setup), setup.library() as library, durable_database(setup) as database:
         scanned = job.scan(library, setup)
         report_failures(scanned.failures, setup=setup)
-        thumbnails = os.path.join(os.path.dirname(database.path or ""), "thumbnails")
-        trim(thumbnails)
         with progress_bar(setup) as progress:
             if progress:
                 progress("comparing", 0, 0)
@@ -85,21 +84,28 @@ def review(
                 grouping=how,
                 scope=job.scope,
                 limits=Limits(setup.max_pixels, tolerate_truncated=setup.tolerate_truncated),
-                thumbnails=thumbnails,
+                thumbnails=thumbnails_of(database.path),
             )
-        say(f"{len(session.groups):,} groups; what you decide is saved at once; end with Ctrl-C", setup=setup)
+        found = len(session.groups)
+        say(
+            f"{found:,} {'group' if found == 1 else 'groups'}; what you decide is saved at once; end with Ctrl-C",
+            setup=setup,
+        )
 
         def tell(address: str) -> None:
             write(address + "\n")
+            sys.stdout.flush()
             if browser:
                 _open(address)
 
-        serve(session, port=port, say=tell)
+        try:
+            serve(session, port=port, say=tell)
+        except KeyboardInterrupt:
+            # The ordinary end: the server has answered what was asked, and gives the signal on.
+            say("ended; what you decided is saved", setup=setup)
 
 
 def _open(address: str) -> None:
-    import sys
     import webbrowser
 
-    sys.stdout.flush()
     webbrowser.open(address)

@@ -7,7 +7,7 @@ pictures    pictures for eyes, thumbnails kept by content
 """
 
 from imkin.review.carrying import Task
-from imkin.review.pictures import Pictures, trim
+from imkin.review.pictures import Pictures, thumbnails_of
 from imkin.review.session import Session, open_session
 
-__all__ = ["Pictures", "Session", "Task", "open_session", "trim"]
+__all__ = ["Pictures", "Session", "Task", "open_session", "thumbnails_of"]

@@ -15,7 +15,7 @@ from imkin.review.session import Session
 # Groups that are planned together: the decisions are read once for them, and a stop waits for no more.
 CHUNK = 50
 
-Kind = Literal["suggest", "apply", "undo"]
+Kind = Literal["scan", "suggest", "apply", "undo"]
 Say = Callable[[str, int, int], None]
 Stop = Callable[[], bool]
 

@@ -92,6 +92,15 @@ class Pictures:
             return
 
 
+def thumbnails_of(catalogue: str | None) -> str | None:
+    """The folder of the thumbnails that go with a catalogue, trimmed; None where nothing is remembered."""
+    if catalogue is None:
+        return None
+    folder = os.path.join(os.path.dirname(os.path.abspath(catalogue)), "thumbnails")
+    trim(folder)
+    return folder
+
+
 def trim(folder: str, *, most: int = FOLDER_BYTES) -> int:
     """Remove the oldest thumbnails until a folder of them holds `most` bytes; returns how many went."""
     found: list[tuple[int, int, str]] = []

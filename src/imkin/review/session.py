@@ -137,8 +137,8 @@ class Session:
                 at = self._at.get(choice.path)
                 if at is not None and self.files[at].sha256 == sha256:
                     self._choices[at] = choice
-            # A file that was moved or renamed: which one it is leaves no doubt.
-            if len(places) == len(choices) == 1:
+            # A file that was moved or renamed: which one it is leaves no doubt. A copy elsewhere is another file.
+            if len(places) == len(choices) == 1 and not os.path.lexists(choices[0].path):
                 self._choices.setdefault(places[0], choices[0])
 
     # ---- the groups at a threshold

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,7 +11,7 @@ from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from imkin.server import images, problems
+from imkin.server import images, problems, review
 from imkin.server.access import Access
 from imkin.server.guard import Guard
 from imkin.server.metrics import MEDIA_TYPE, Metrics, resident_bytes
@@ -36,10 +37,14 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.service = service
             _watch(metrics, service)
             yield
+        await asyncio.to_thread(desk.close)
 
     app = FastAPI(title="imkin", version="1", description=ABOUT, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.settings = settings
     problems.install(app)
+    desk = review.Desk(roots=settings.roots, catalogue=settings.catalogue)
+    if settings.roots:
+        review.install(app, desk)
 
     @app.get("/healthz", tags=["service"], summary="Whether the service lives")
     async def healthz() -> Health:

@@ -25,6 +25,12 @@ SHOWN_FAILURES = 200
 MOST_GROUPS = 1_000_000
 
 
+class Root(BaseModel):
+    """Which of the roots to review, from 0."""
+
+    root: int
+
+
 class Threshold(BaseModel):
     """A similarity, 0..1."""
 
@@ -105,14 +111,18 @@ def _refusing() -> Iterator[None]:
 
 
 def _read(api: APIRouter, desk: Desk) -> None:
-    session = desk.session
-
     @api.get("")
     def about() -> shown.Plain:
+        choices = [printable(root) for root in desk.roots]
+        if not desk.is_open:
+            return {"open": False, "choices": choices}
+        session = desk.session
         wish, failures = session.about.wish, session.scanned.failures
         run = carrying.last_run(session)
         verbs = [verb for verb in VERBS if verb != "move" or wish.verb == "move"]
         return {
+            "open": True,
+            "choices": choices,
             "roots": [printable(root) for root in wish.roots],
             "images": len(session.files),
             "method": session.about.method,
@@ -126,86 +136,86 @@ def _read(api: APIRouter, desk: Desk) -> None:
             "failed": len(failures),
         }
 
+    @api.post("/open")
+    def open_root(root: Root) -> shown.Plain:
+        return desk.open(root.root).plain()
+
     @api.get("/groups")
     def groups() -> shown.Plain:
-        return shown.overview(session)
+        return shown.overview(desk.session)
 
     @api.get("/stops")
     def stops() -> shown.Plain:
-        return {"stops": session.stops()}
+        return {"stops": desk.session.stops()}
 
     @api.get("/groups/{number}")
     def group(number: int, revision: int) -> shown.Plain:
         desk.check(revision)
         with _refusing():
-            return shown.group(session, number)
+            return shown.group(desk.session, number)
 
     @api.get("/sharpness")
     def sharpness(files: Annotated[str, Query(pattern=r"^\d{1,9}(,\d{1,9}){0,199}$")]) -> shown.Plain:
         numbers = [int(number) for number in files.split(",")]
-        if max(numbers) >= len(session.files):
+        if max(numbers) >= len(desk.session.files):
             raise Problem(404, "", "there is no such picture")
-        return {"sharpness": shown.sharpness(session, numbers)}
+        return {"sharpness": shown.sharpness(desk.session, numbers)}
 
     @api.get("/pictures/{content}/{side}.jpg")
     def picture(content: str, side: int) -> Response:
         if side not in pictures.SIDES:
             raise Problem(404, "", "there is no such picture")
-        jpeg = session.pictures.jpeg(desk.file(content), side)
+        jpeg = desk.session.pictures.jpeg(desk.file(content), side)
         if jpeg is None:
             raise Problem(404, "unreadable", "the picture cannot be read, or has changed since the scan")
         return Response(jpeg, media_type="image/jpeg", headers={"cache-control": FOR_EVER})
 
 
 def _decide(api: APIRouter, desk: Desk) -> None:
-    session = desk.session
-
     @api.post("/threshold")
     def threshold(wanted: Threshold) -> shown.Plain:
         desk.idle()
         with _refusing():
-            session.regroup(wanted.value)
-        return {"revision": session.revision}
+            desk.session.regroup(wanted.value)
+        return {"revision": desk.session.revision}
 
     @api.post("/decisions")
     def decide(said: Decision) -> shown.Plain:
         desk.idle()
-        with session.lock, _refusing():
+        with desk.session.lock, _refusing():
             desk.check(said.revision)
             if said.action == "keep":
-                changed = session.keep(said.groups[0], said.files or [])
+                changed = desk.session.keep(said.groups[0], said.files or [])
             elif said.action == "all":
-                changed = session.keep_all(said.groups)
+                changed = desk.session.keep_all(said.groups)
             elif said.action == "reopen":
-                changed = session.reopen(said.groups)
+                changed = desk.session.reopen(said.groups)
             else:
-                changed = session.part(said.groups, file=said.file if said.action == "odd" else None)
-            return shown.changes(session, sorted({*changed, *said.groups}))
+                changed = desk.session.part(said.groups, file=said.file if said.action == "odd" else None)
+            return shown.changes(desk.session, sorted({*changed, *said.groups}))
 
     @api.post("/undo")
     def undo() -> shown.Plain:
         desk.idle()
-        with session.lock, _refusing():
-            what, at, changed = session.undo()
-            return {**shown.changes(session, changed), "what": what, "at": at}
+        with desk.session.lock, _refusing():
+            what, at, changed = desk.session.undo()
+            return {**shown.changes(desk.session, changed), "what": what, "at": at}
 
     @api.post("/suggestions")
     def suggestions(many: Many) -> shown.Plain:
         desk.check(many.revision)
         with _refusing():
             for number in many.groups:
-                session.members(number)
-        return desk.start(lambda: carrying.suggest(session, many.groups)).plain()
+                desk.session.members(number)
+        return desk.start(lambda: carrying.suggest(desk.session, many.groups)).plain()
 
 
 def _carry_out(api: APIRouter, desk: Desk) -> None:
-    session = desk.session
-
     @api.get("/plan")
     def plan(verb: Verb) -> shown.Plain:
         _allowed(verb)
         with _refusing():
-            return {**shown.plan(session, session.decided_plan(verb)), "revision": session.revision}
+            return {**shown.plan(desk.session, desk.session.decided_plan(verb)), "revision": desk.session.revision}
 
     @api.post("/plan/apply")
     def apply(order: Order) -> shown.Plain:
@@ -213,14 +223,14 @@ def _carry_out(api: APIRouter, desk: Desk) -> None:
         desk.idle()
         desk.check(order.revision)
         with _refusing():
-            made = session.decided_plan(order.verb)
+            made = desk.session.decided_plan(order.verb)
         if len(made.actions) != order.count:
             raise Problem(409, "changed", "the plan has changed meanwhile; look at it again")
-        return desk.start(lambda: carrying.apply(session, made)).plain()
+        return desk.start(lambda: carrying.apply(desk.session, made)).plain()
 
     @api.post("/runs/{run}/undo")
     def undo_run(run: int) -> shown.Plain:
-        return desk.start(lambda: carrying.undo(session, run)).plain()
+        return desk.start(lambda: carrying.undo(desk.session, run)).plain()
 
     @api.get("/task")
     def task() -> shown.Plain:
@@ -232,5 +242,5 @@ def _carry_out(api: APIRouter, desk: Desk) -> None:
         return desk.task.plain()
 
     def _allowed(verb: Verb) -> None:
-        if verb == "move" and session.about.wish.verb != "move":
+        if verb == "move" and desk.session.about.wish.verb != "move":
             raise Problem(422, "refused", "the folder to move to is given when the review is started")

@@ -28,6 +28,36 @@ export function closing(dialog, ...before) {
   return make("div", { class: "buttons" }, close, ...before);
 }
 
+// Where the service was started with folders: which one to review. open(number, tell): scans it.
+export function choose(about, open) {
+  const dialog = byId("choose"), words = make("p", { class: "soft", role: "status" }, "Its pictures are looked through, then you decide. No file is changed by that.");
+  const bar = make("progress", { "aria-label": "Progress", max: 1, value: 0, hidden: true });
+  dialog.addEventListener("cancel", (event) => { if (!about.open || !bar.hidden) event.preventDefault(); });
+  const list = make("div", { class: "choices" }, ...about.choices.map((folder, number) => {
+    const button = make("button", { type: "button" }, folder);
+    button.addEventListener("click", async () => {
+      list.querySelectorAll("button").forEach((each) => { each.disabled = true; });
+      bar.hidden = false;
+      try {
+        await open(number, ({ stage, done, total }) => {
+          bar.max = total || 1;
+          bar.value = done;
+          words.textContent = total ? `${stage}: ${count(done)} of ${count(total)}` : stage || "listing";
+        });
+        dialog.close();
+      } catch (error) {
+        words.textContent = error.message;
+        bar.hidden = true;
+        list.querySelectorAll("button").forEach((each) => { each.disabled = false; });
+      }
+    });
+    return button;
+  }));
+  dialog.replaceChildren(make("h2", { id: "choose-title" }, "Which folder?"), words, list, bar);
+  if (about.open) dialog.append(closing(dialog));
+  dialog.showModal();
+}
+
 const ACTIONS = [
   ["suggestion", "Keep the suggested picture of each", "the others go if they are near it"],
   ["all", "Keep all of them", "nothing goes"],

@@ -1,7 +1,7 @@
 // The page: what is chosen, what is decided, and the keys.
 
 import { get, inTurn, post } from "./api.js";
-import { bulk, help } from "./dialogs.js";
+import { bulk, choose as chooseFolder, help } from "./dialogs.js";
 import { byId, count, make, plural, size } from "./format.js";
 import { ALL, DIFFERENT, Groups, KEPT, OPEN } from "./groups.js";
 import { List } from "./list.js";
@@ -132,7 +132,7 @@ function toast(text, { error = false } = {}) {
 // ---- deciding
 
 function decide(action, { group = current(), file = null, files = null, numbers = [group], advance = true } = {}) {
-  if (group < 0 && !numbers.length) return;
+  if (!numbers.length || numbers.some((each) => each < 0)) return;
   const state = { keep: KEPT, all: ALL, different: DIFFERENT, reopen: OPEN }[action];
   if (numbers.length === 1 && state !== undefined) guess(numbers[0], action, state, files);
   const revision = groups.revision;
@@ -298,7 +298,7 @@ const pans = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, -0.1], A
 
 addEventListener("keydown", (event) => {
   const { target } = event;
-  if (document.querySelector("dialog[open]")) return;
+  if (document.querySelector("dialog[open]") || !groups) return;
   if ((event.ctrlKey || event.metaKey) && event.key === "z") {
     event.preventDefault();
     return undo();
@@ -310,7 +310,7 @@ addEventListener("keydown", (event) => {
     else { target.blur?.(); closeList(); }
     return;
   }
-  if (writing || !groups) return;
+  if (writing) return;
   if (target.matches("input[type=range], input[type=radio]") && event.key.startsWith("Arrow")) return;
   if (event.key === "Enter" && target.matches("button:not(.pane), summary")) return;
   if (event.shiftKey && pans[event.key]) stage.lens.pan(...pans[event.key]);
@@ -324,17 +324,41 @@ addEventListener("keydown", (event) => {
 async function begin() {
   try {
     about = await get("");
-    byId("about").textContent = about.roots.map((root) => root.split(/[/\\]/).pop() || root).join(", ");
-    byId("about").title = `${about.roots.join("\n")}\n${plural(about.images, "picture")}, compared by ${about.method}`;
-    document.title = `${about.roots.map((root) => root.split(/[/\\]/).pop()).join(", ")} · imkin review`;
-    planDialog = new PlanDialog(about, () => load());
-    const file = /^#\d+$/.test(location.hash) ? Number(location.hash.slice(1)) : null;
-    await load({ file });
-    threshold.draw((await get("/stops")).stops);
+    if (about.choices.length) {
+      byId("choose-open").hidden = !about.open;
+      if (!about.open) chooseFolder(about, openRoot);
+    }
+    if (about.open) await start();
+    else byId("progress").textContent = "No folder is open.";
   } catch (error) {
     byId("progress").textContent = error.message;
     toast(error.message, { error: true });
   }
   document.documentElement.dataset.ready = "yes";
 }
+
+async function start() {
+  byId("about").textContent = about.roots.map((root) => root.split(/[/\\]/).pop() || root).join(", ");
+  byId("about").title = `${about.roots.join("\n")}\n${plural(about.images, "picture")}, compared by ${about.method}`;
+  document.title = `${byId("about").textContent} · imkin review`;
+  byId("failed").hidden = !about.failed;
+  byId("failed").replaceChildren(make("summary", {}, `${plural(about.failed, "file")} could not be read`),
+    make("ul", {}, ...about.failures.map(([path, reason]) => make("li", {}, path, make("span", {}, reason)))));
+  planDialog = new PlanDialog(about, () => load());
+  const file = /^#\d+$/.test(location.hash) ? Number(location.hash.slice(1)) : null;
+  await load({ file });
+  // The bars may take a while; nothing waits for them.
+  get("/stops").then(({ stops }) => threshold.draw(stops), () => {});
+}
+
+async function openRoot(root, tell) {
+  await post("/open", { root });
+  const task = await finished(tell);
+  if (task.state !== "done") throw new Error(task.detail || "stopped");
+  location.hash = "";
+  about = await get("");
+  byId("choose-open").hidden = false;
+  await start();
+}
+byId("choose-open").addEventListener("click", () => chooseFolder(about, openRoot));
 begin();

@@ -7,7 +7,7 @@ import { byId, count, make, picture, plural, size, THUMBNAIL } from "./format.js
 const POLL_MS = 150;
 const VERBS = {
   trash: ["Move to the trash", "goes to the trash", "go to the trash"],
-  delete: ["Delete, and hold back until `imkin purge`", "is deleted and held back", "are deleted and held back"],
+  delete: ["Delete, held back until imkin purge", "is deleted and held back", "are deleted and held back"],
   hardlink: ["Replace by hard links", "becomes a hard link", "become hard links"],
   reflink: ["Replace by copy-on-write clones", "becomes a clone", "become clones"],
   symlink: ["Replace by symbolic links", "becomes a symbolic link", "become symbolic links"],
@@ -127,7 +127,7 @@ export class PlanDialog {
     if (rest && !back) body.push(make("p", {}, `${plural(rest, "file was", "files were")} left, because something about it had changed.`));
     if (task.left.length) body.push(this.left(task.left, task.left.length, "with a reason"));
     if (["delete", "hardlink", "reflink", "symlink"].includes(this.verb) && !back && counts.done) {
-      body.push(make("p", { class: "soft" }, "The old files are held back, and use their room, until `imkin purge`."));
+      body.push(make("p", { class: "soft" }, "The old files are held back, and use their room, until imkin purge."));
     }
     this.about.run = back ? null : counts.done ? task.run : this.about.run;
     const buttons = this.about.run && !back ? [this.undoButton(this.about.run)] : [];
