@@ -8,6 +8,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from imkin import image
+from imkin.catalogue import default_path
+from imkin.catalogue.database import SERVER_SCHEMES
 from imkin.errors import OutputError
 from imkin.report.files import write_atomic
 from imkin.types import File, Pixels
@@ -93,10 +95,14 @@ class Pictures:
 
 
 def thumbnails_of(catalogue: str | None) -> str | None:
-    """The folder of the thumbnails that go with a catalogue, trimmed; None where nothing is remembered."""
+    """The folder of the thumbnails that go with a catalogue, trimmed; None where nothing is remembered.
+
+    It lies beside the catalogue; beside the default one where the catalogue is on a server.
+    """
     if catalogue is None:
         return None
-    folder = os.path.join(os.path.dirname(os.path.abspath(catalogue)), "thumbnails")
+    beside = default_path() if catalogue.startswith(SERVER_SCHEMES) else os.path.abspath(catalogue)
+    folder = os.path.join(os.path.dirname(beside), "thumbnails")
     trim(folder)
     return folder
 
