@@ -11,7 +11,7 @@ from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from imkin.server import images, problems, review
+from imkin.server import carrying, folders, images, problems, review
 from imkin.server.access import Access
 from imkin.server.guard import Guard
 from imkin.server.metrics import MEDIA_TYPE, Metrics, resident_bytes
@@ -54,7 +54,8 @@ def create_app(settings: Settings) -> FastAPI:
     async def numbers() -> Response:
         return Response(metrics.text(), media_type=MEDIA_TYPE)
 
-    app.include_router(images.router)
+    for part in (images, folders, carrying):
+        app.include_router(part.router)
 
     # The last one added is the outermost.
     app.add_middleware(Guard, settings=settings)
@@ -67,4 +68,5 @@ def _watch(metrics: Metrics, service: Service) -> None:
     metrics.watch("imkin_places_used", "Requests that are received, wait or are worked on.", service.pool.used)
     metrics.watch("imkin_places", "How many may be at once.", lambda: work.processes + work.queue)
     metrics.watch("imkin_workers_lost_total", "Workers that died of a task.", service.pool.losses, kind="counter")
+    metrics.watch("imkin_jobs", "Jobs that run or wait.", service.jobs.running)
     metrics.watch("imkin_resident_bytes", "Memory of the service, without its workers.", resident_bytes)

@@ -1,4 +1,4 @@
-"""What lives as long as the application: its workers, and where uploads are spooled."""
+"""What lives as long as the application: its workers, jobs and plans, and where uploads are spooled."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Annotated, Any, cast
 
 from fastapi import Depends, Request
 
+from imkin.server.jobs import Jobs
+from imkin.server.plans import Plans
 from imkin.server.problems import Problem
 from imkin.server.settings import Settings
 from imkin.server.uploads import Received, drain, received
@@ -30,9 +32,12 @@ class Service:
         self._folder = tempfile.TemporaryDirectory(prefix="imkin-serve-")
         self.spool = self._folder.name
         self.pool = Pool(settings.work)
+        self.jobs = Jobs(settings.catalogue)
+        self.plans = Plans()
 
     def close(self) -> None:
-        """End the workers and remove what is spooled."""
+        """Stop the jobs, end the workers and remove what is spooled."""
+        self.jobs.close()
         self.pool.close()
         self._folder.cleanup()
 
