@@ -1,6 +1,5 @@
 """Uploads: what is alike among them, what is refused, and what a bad one takes with it."""
 
-import hashlib
 import io
 import os
 import re
@@ -8,41 +7,23 @@ import socket
 import textwrap
 import zlib
 
-import numpy as np
 import psutil
 import pytest
 import requests
 from PIL import Image
 
 import imkin
+from pictures import drawn, parts, sha1
 from serving import serving
 
 LEGACY = "/api/imageSimilarityByHash"
 MOST_FILES, MOST_BYTES = 12, 2 * 1024 * 1024
 
 
-def drawn(seed, *, size=(96, 96), shift=0):
-    """Bytes of a picture of coarse random blocks; of one seed with another shift a copy that is a little lighter."""
-    blocks = np.random.default_rng(seed).integers(0, 200, (8, 8, 3), np.uint8)
-    picture = Image.fromarray(blocks).resize(size, Image.Resampling.BICUBIC)
-    out = io.BytesIO()
-    Image.fromarray(np.asarray(picture) + np.uint8(shift)).save(out, "PNG")
-    return out.getvalue()
-
-
-def sha1(data):
-    return hashlib.sha1(data).hexdigest()
-
-
-def parts(*pictures):
-    return [(f"field{at}", (f"{at}.png", data)) for at, data in enumerate(pictures)]
-
-
 STRANGE = '''
     """A fingerprinter that dies of colours: of pure red at once, of pure blue never ending, of green by memory."""
     import os, time
-    import numpy as np
-    from imkin.types import Spec
+        from imkin.types import Spec
 
     class Strange:
         spec = Spec("strange", 1, "bits", 64, 0.9, 0)

@@ -27,7 +27,7 @@ from imkin.catalogue.collections import CollectionStore, Row
 from imkin.errors import UsageError
 from imkin.library import DEFAULT_METHOD, Library
 from imkin.scan import Progress, Scan, Stop, scan
-from imkin.searching import Match, Searcher
+from imkin.searching import Match, Searcher, prints_of
 from imkin.sources import Item, archive
 from imkin.sources.memory import BytesItem
 from imkin.types import QUALITY_FLOOR, Failure, File, Fingerprinter, Prints, Spec
@@ -138,6 +138,16 @@ class Collection:
             yield from map(_member, rows)
             after = rows[-1].number
             left = None if left is None else left - len(rows)
+
+    def prints(self, sha256s: Sequence[str]) -> tuple[Prints, tuple[Member, ...]]:
+        """Fingerprints and members by content (sha256 in hex), in the order given. UsageError for one that is none."""
+        numbers = {sha256: self._store.number_of(self._stored.id, bytes.fromhex(sha256)) for sha256 in sha256s}
+        rows = {row.number: row for row in self._store.rows(self._stored.id, [n for n in numbers.values() if n])}
+        found = [rows.get(numbers[sha256] or 0) for sha256 in sha256s]
+        if None in found:
+            raise UsageError(f"`{sha256s[found.index(None)]}` is no member of the collection `{self.name}`")
+        there = [row for row in found if row is not None]
+        return prints_of(there, self.spec), tuple(map(_member, there))
 
     def add(self, paths: Sequence[str], *, progress: Progress | None = None, stop: Stop | None = None) -> Added:
         """Add the images of folders, files, archives and tables; what is there already is not read again.

@@ -6,6 +6,7 @@ access     a line and a count for each request  metrics    those counts, for Pro
 images     routes that take images               schemas    what the routes take and give
 uploads    multipart bodies, spooled             service    what lives as long as the application
 workers    processes for what strangers send     working    what such a process does
+libraries  routes over libraries, and search     shelf      the libraries of the catalogue
 folders    routes that scan the roots            carrying   routes that apply plans and undo runs
 jobs       work that outlasts a request          jobbing    what a job's process does
 plans      plans by id                           names      what clients see of paths

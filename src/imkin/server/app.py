@@ -11,7 +11,7 @@ from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from imkin.server import carrying, folders, images, problems, review
+from imkin.server import carrying, folders, images, libraries, problems, review
 from imkin.server.access import Access
 from imkin.server.guard import Guard
 from imkin.server.metrics import MEDIA_TYPE, Metrics, resident_bytes
@@ -54,7 +54,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def numbers() -> Response:
         return Response(metrics.text(), media_type=MEDIA_TYPE)
 
-    for part in (images, folders, carrying):
+    for part in (images, libraries, folders, carrying):
         app.include_router(part.router)
 
     # The last one added is the outermost.

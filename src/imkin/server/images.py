@@ -10,8 +10,9 @@ from pydantic import BaseModel, ValidationError
 
 from imkin import prints
 from imkin.library import DEFAULT_METHOD, threshold_of
+from imkin.server.member_groups import member_groups
 from imkin.server.problems import Problem, refusing, responses
-from imkin.server.schemas import Asked, Compared, Graded, Groups, Lists, MethodAbout
+from imkin.server.schemas import Asked, Compared, Graded, Groups, Lists, MemberGroups, MethodAbout
 from imkin.server.service import OfService
 from imkin.server.uploads import Received
 
@@ -22,8 +23,10 @@ UPLOAD_ERRORS = responses(400, 408, 413, 415, 422, 429)
 router = APIRouter()
 
 
-def upload_body(*, least: int = 1, most: int | None = None, **fields: Any) -> dict[str, Any]:
-    """What the schema says about a body of images under any names, beside fields of the form."""
+def upload_body(
+    *, least: int = 1, most: int | None = None, other: dict[str, Any] | None = None, **fields: Any
+) -> dict[str, Any]:
+    """What the schema says about a body of images under any names, beside fields of the form. other: kinds of body."""
     many = {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": least}
     if most is not None:
         many["maxItems"] = most
@@ -39,7 +42,8 @@ def upload_body(*, least: int = 1, most: int | None = None, **fields: Any) -> di
                         "additionalProperties": {"type": "string", "format": "binary"},
                     },
                     "encoding": {"images": {"contentType": "image/*"}},
-                }
+                },
+                **(other or {}),
             },
         }
     }
@@ -91,10 +95,15 @@ async def image_similarity_by_hash(request: Request, service: OfService, _: Anno
     tags=["images"],
     summary="Groups of alike images",
     responses=UPLOAD_ERRORS,
-    openapi_extra=upload_body(),
+    openapi_extra=upload_body(other={"application/json": {"schema": {"$ref": "#/components/schemas/MembersAsked"}}}),
 )
-async def groups(request: Request, service: OfService, _: Annotated[Asked, Query()]) -> Groups:
-    """Groups of alike images among those sent, with a suggested keeper each. Images that fail are in `failures`."""
+async def groups(request: Request, service: OfService, _: Annotated[Asked, Query()]) -> Groups | MemberGroups:
+    """Groups of alike images among those sent, with a suggested keeper each. Images that fail are in `failures`.
+
+    Or, where the body is JSON, among images of a library, by their sha256.
+    """
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
+        return await member_groups(request, service)
     async with service.uploads(request) as uploads:
         asked = settled(Asked, request, uploads.fields)
         by = method_of(asked.by)

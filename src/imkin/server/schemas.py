@@ -184,6 +184,128 @@ class MethodAbout(BaseModel):
     about: str
 
 
+LibraryName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f/\\]+$", examples=["photos"])]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", examples=[SHA256])]
+
+
+class LibraryAsked(BaseModel):
+    """A library to be made. by: a method of `GET /api/v1/methods` that keeps fingerprints (not ssim)."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "photos", "by": "phash"}]})
+    name: LibraryName
+    by: str | None = Field(None, max_length=64)
+    turns: bool = Field(default=False)
+
+
+class LibraryOf(BaseModel):
+    """A named set of images whose fingerprints are kept."""
+
+    name: str
+    method: str
+    images: int
+
+
+class LibraryImage(BaseModel):
+    """An image of a library. number: rises in the order of adding; the next page begins `after` the last one's."""
+
+    number: int
+    sha256: str
+    name: str
+
+
+class AddedOf(BaseModel):
+    """What was added: new contents, those that were known, and those that cannot be read."""
+
+    added: int
+    known: int
+    sha256s: list[str]
+    failures: list[Failed]
+
+
+class SearchQuery(BaseModel):
+    """What is searched. Each value may be in the query or in the form. Without top and threshold: the ten best."""
+
+    model_config = ConfigDict(extra="ignore")
+    library: str | None = Field(None, min_length=1, max_length=100, description="A library's name.")
+    top: int | None = Field(None, ge=1, le=10_000, description="So many at most.")
+    threshold: Similarity | None = Field(None, description="Only those of at least this similarity.")
+
+
+class SearchAsked(BaseModel):
+    """The values of query and form together."""
+
+    model_config = ConfigDict(extra="ignore")
+    library: str = Field(min_length=1, max_length=100)
+    top: int | None = Field(None, ge=1, le=10_000)
+    threshold: Similarity | None = None
+
+
+class MatchOf(BaseModel):
+    """An image of a library, and how similar it is to the one that was sent."""
+
+    sha256: str
+    name: str
+    similarity: float
+
+
+class Matches(BaseModel):
+    """The most similar images, by falling similarity, then by age. low_quality: too blank to be told from others."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "library": "photos",
+                    "method": "phash",
+                    "low_quality": False,
+                    "matches": [{"sha256": SHA256, "name": "a.jpg", "similarity": 0.9844}],
+                }
+            ]
+        }
+    )
+    library: str
+    method: str
+    low_quality: bool
+    matches: list[MatchOf]
+
+
+class MembersAsked(BaseModel):
+    """Images of a library to be grouped, by sha256. threshold: default the method's own."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"library": "photos", "ids": [SHA256], "threshold": 0.9}]}
+    )
+    library: LibraryName
+    ids: list[Sha256] = Field(min_length=1, max_length=10_000)
+    threshold: Similarity | None = None
+    grouping: GroupingName = "transitive"
+
+
+class MemberPair(BaseModel):
+    """Two images of a library, by sha256, that are alike."""
+
+    a: str
+    b: str
+    similarity: float
+
+
+class MemberGroup(BaseModel):
+    """Images of a library that are kin, in the order asked for."""
+
+    members: list[LibraryImage]
+    pairs: list[MemberPair]
+
+
+class MemberGroups(BaseModel):
+    """Groups of images of a library."""
+
+    library: str
+    method: str
+    threshold: float
+    grouping: str
+    groups: list[MemberGroup]
+
+
 class RootOf(BaseModel):
     """A folder that may be scanned. Nothing else on the disk can be."""
 

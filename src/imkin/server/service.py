@@ -15,6 +15,7 @@ from imkin.server.jobs import Jobs
 from imkin.server.plans import Plans
 from imkin.server.problems import Problem
 from imkin.server.settings import Settings
+from imkin.server.shelf import Shelf
 from imkin.server.uploads import Received, drain, received
 from imkin.server.workers import Pool, RefusedError, WorkerLostError
 from imkin.server.working import Pictures
@@ -34,10 +35,12 @@ class Service:
         self.pool = Pool(settings.work)
         self.jobs = Jobs(settings.catalogue)
         self.plans = Plans()
+        self.shelf = Shelf(settings.catalogue)
 
     def close(self) -> None:
         """Stop the jobs, end the workers and remove what is spooled."""
         self.jobs.close()
+        self.shelf.close()
         self.pool.close()
         self._folder.cleanup()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import signal
 from collections.abc import Callable
@@ -119,6 +120,23 @@ def group(pictures: Pictures, threshold: float, grouping: str) -> dict[str, Any]
     return whole | {"failures": pictures.failures(scanned)}
 
 
+def prints(pictures: Pictures) -> dict[str, Any]:
+    """Fingerprints of pictures, each with its place, the sha256 of its bytes, quality, and value in base64."""
+    with pictures.library() as library:
+        scanned = pictures.scan(library)
+    place = {path: at for at, path in enumerate(pictures.paths)}
+    rows = [
+        {
+            "id": place[file.path],
+            "sha256": file.sha256,
+            "quality": float(quality),
+            "value": base64.b64encode(value.tobytes()).decode(),
+        }
+        for file, quality, value in zip(scanned.files, scanned.prints.quality, scanned.prints.values, strict=True)
+    ]
+    return {"rows": rows, "failures": pictures.failures(scanned)}
+
+
 def compare(pictures: Pictures) -> dict[str, Any]:
     """Two pictures by every method; or which of them cannot be read."""
     with pictures.library() as library:
@@ -135,4 +153,10 @@ def compare(pictures: Pictures) -> dict[str, Any]:
     return found | {"failures": []}
 
 
-TASKS: dict[str, Callable[..., dict[str, Any]]] = {"probe": probe, "lists": lists, "group": group, "compare": compare}
+TASKS: dict[str, Callable[..., dict[str, Any]]] = {
+    "probe": probe,
+    "lists": lists,
+    "group": group,
+    "prints": prints,
+    "compare": compare,
+}
