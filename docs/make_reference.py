@@ -1,6 +1,7 @@
-"""Write docs/reference/commands.md and python.md from the code; --check only tells whether they are up to date."""
+"""Write commands.md, python.md and api.md in docs/reference from the code; --check only tells if they are fresh."""
 
 import inspect
+import json
 import sys
 from pathlib import Path
 
@@ -67,6 +68,77 @@ def python() -> str:
     return "\n".join(lines).replace("\n\n\n", "\n\n")
 
 
+def api() -> str:
+    """Every route of the service, from its own schema."""
+    from imkin.server.app import create_app
+    from imkin.server.settings import Settings
+
+    schema = create_app(Settings()).openapi()
+    lines = ["# HTTP API", "", "Made by `docs/make_reference.py` from the schema at `/openapi.json`.", ""]
+    for path, methods in schema["paths"].items():
+        for method, route in methods.items():
+            lines += [f"## `{method.upper()} {path}`", "", route["summary"] + ".", ""]
+            if "description" in route:
+                lines += [route["description"], ""]
+            lines += _api_parameters(route)
+            lines += ["| answer | |", "|---|---|"]
+            lines += [f"| {code} | {_answer(answer)} |" for code, answer in sorted(route["responses"].items())]
+            lines.append("")
+    lines += ["# Objects", ""]
+    for name, model in sorted(schema["components"]["schemas"].items()):
+        if model.get("type") == "object" and "ValidationError" not in name:
+            lines += _api_object(name, model)
+    return "\n".join(lines)
+
+
+def _api_parameters(route):
+    rows = [(one["name"], one["in"], one["schema"], one.get("description", "")) for one in route.get("parameters", [])]
+    for kind, body in route.get("requestBody", {}).get("content", {}).items():
+        if "$ref" in body["schema"]:
+            rows.append(("", kind, body["schema"], ""))
+        for name, part in body["schema"].get("properties", {}).items():
+            rows.append((name, kind, part, ""))
+    if not rows:
+        return []
+    table = [
+        f"| {f'`{name}`' if name else ''} | {place} | {_kind(kind)} | {text} |" for name, place, kind, text in rows
+    ]
+    return ["| parameter | in | what | |", "|---|---|---|---|", *table, ""]
+
+
+def _api_object(name, model):
+    rows = [
+        f"| `{field}` | {_kind(kind)} | {kind.get('description', '')} |"
+        for field, kind in model.get("properties", {}).items()
+    ]
+    lines = [f"## {name}", "", model.get("description", ""), "", "| field | what | |", "|---|---|---|", *rows, ""]
+    for example in model.get("examples", []):
+        lines += ["```json", json.dumps(example, indent=1), "```", ""]
+    return lines
+
+
+def _answer(answer) -> str:
+    """What an answer holds, and what it means."""
+    kinds = [_kind(body["schema"]) for body in answer.get("content", {}).values() if "schema" in body]
+    return f"{answer['description']} {' or '.join(dict.fromkeys(kind for kind in kinds if kind))}".strip()
+
+
+def _kind(schema) -> str:
+    """A type in a word or two."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    if "anyOf" in schema:
+        return " or ".join(_kind(one) for one in schema["anyOf"])
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if schema.get("type") == "array":
+        return f"array of {_kind(schema['items'])}"
+    bounds = [f"{word} {schema[key]}" for key, word in (("minimum", "from"), ("maximum", "to")) if key in schema]
+    words = [schema.get("format", schema.get("type", "")), *bounds]
+    return " ".join(words) + (f", default `{schema['default']}`" if "default" in schema else "")
+
+
 def signature(function) -> str:
     """Parameters as they are written, without what memory they lie at."""
     parts = []
@@ -81,9 +153,9 @@ def signature(function) -> str:
 
 
 def main() -> None:
-    """Write both pages, or check them."""
+    """Write the pages, or check them."""
     stale = []
-    for name, text in (("commands.md", commands()), ("python.md", python())):
+    for name, text in (("commands.md", commands()), ("python.md", python()), ("api.md", api())):
         path, text = HERE / name, text.rstrip() + "\n"
         if "--check" in sys.argv:
             if not path.exists() or path.read_text() != text:
