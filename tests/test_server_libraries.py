@@ -1,5 +1,6 @@
 """Libraries over HTTP: made, filled, searched, grouped, and nothing lost that was acknowledged."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -124,11 +125,19 @@ def test_a_library_that_another_process_fills_is_searched_without_telling_its_pa
     assert str(tmp_path) not in client.get(f"/api/v1/libraries/{photos}/images").text
 
 
-def test_a_killed_service_loses_nothing_that_it_acknowledged(tmp_path):
-    with serving(tmp_path, "--workers", "1") as running, running.client() as client:
+def test_a_killed_service_loses_nothing_that_it_acknowledged_and_leaves_nothing_for_long(tmp_path):
+    (tmp_path / "spool").mkdir()
+    spool = {"TMPDIR": str(tmp_path / "spool")}
+    with serving(tmp_path, "--workers", "1", **spool) as running, running.client() as client:
         client.post("/api/v1/libraries", json={"name": "photos", "by": "phash"})
         assert client.post("/api/v1/libraries/photos/images", files=parts(drawn(1))).json()["added"] == 1
         running.process.kill()
         running.process.wait(30)
-    with serving(tmp_path, "--workers", "1") as running, running.client() as client:
+        left = [each.name for each in (tmp_path / "spool").glob("imkin-serve-*")]
+    with serving(tmp_path, "--workers", "1", **spool) as running, running.client() as client:
         assert found(client, drawn(1)) == [sha256(drawn(1))]
+        now = [each.name for each in (tmp_path / "spool").glob("imkin-serve-*")]
+        assert (len(left), len(now), set(left) & set(now)) == (1, 1, set())
+        running.process.send_signal(signal.SIGINT)
+        assert running.process.wait(60) == 0
+    assert not list((tmp_path / "spool").glob("imkin-serve-*"))

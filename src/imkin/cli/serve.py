@@ -93,7 +93,11 @@ def serve(
     )
     if not quiet:
         _log_access()
-    serve_(settings, say=lambda text: say(text, setup=Setup()))
+    try:
+        serve_(settings, say=lambda text: say(text, setup=Setup()))
+    except KeyboardInterrupt:
+        # The ordinary end: what was under way has been answered.
+        say("ended", setup=Setup())
 
 
 def _log_access() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
+import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,6 +23,8 @@ from imkin.server.uploads import Received, drain, received
 from imkin.server.workers import Pool, RefusedError, WorkerLostError
 from imkin.server.working import Pictures
 
+# What the folder of a service's uploads is called; its process follows.
+SPOOL = "imkin-serve-"
 # So many files that kill a worker are told apart from the rest of their request; with more it is refused.
 MOST_LETHAL = 3
 LETHAL = "it cannot be read in the time and memory allowed"
@@ -30,7 +35,8 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._folder = tempfile.TemporaryDirectory(prefix="imkin-serve-")
+        _sweep(tempfile.gettempdir())
+        self._folder = tempfile.TemporaryDirectory(prefix=f"{SPOOL}{os.getpid()}-")
         self.spool = self._folder.name
         self.pool = Pool(settings.work)
         self.jobs = Jobs(settings.catalogue)
@@ -92,6 +98,26 @@ class Service:
                         422, "lethal", "several of the files cannot be read in the time and memory allowed"
                     ) from None
         return lethal
+
+
+def _sweep(folder: str) -> None:
+    """Remove what services that were killed have left of their uploads."""
+    if os.name != "posix":
+        return
+    for name in os.listdir(folder):
+        found = re.match(rf"{SPOOL}(\d+)-", name)
+        if found and not _lives(int(found[1])):
+            shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def service_of(request: Request) -> Service:
