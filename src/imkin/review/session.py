@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from imkin import facts as facts_
 from imkin import grouping as grouping_
@@ -38,6 +39,17 @@ STATES: tuple[State, ...] = ("open", "kept", "all", "different")
 REACH = 0.1
 # Thresholds whose groups are counted ahead, from the lowest to 1.
 STOPS = 21
+
+
+class Named(Protocol):
+    """A relation of two pictures; its name in words."""
+
+    @property
+    def name(self) -> str:
+        """Such as «cropped»."""
+
+
+Relate = Callable[[NDArray[np.int64], NDArray[np.int64]], Sequence[Named]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +112,17 @@ def open_session(
 class Session:
     """One person at work on one scan. All methods may be called from any thread."""
 
-    def __init__(self, scanned: Scan, kin: Kin, *, about: About, database: Database, pictures: Pictures) -> None:
+    def __init__(
+        self,
+        scanned: Scan,
+        kin: Kin,
+        *,
+        about: About,
+        database: Database,
+        pictures: Pictures,
+        relate: Relate | None = None,
+    ) -> None:
+        self.relate = relate
         self.scanned, self.about, self.database, self.pictures = scanned, about, database, pictures
         self.lock = threading.RLock()
         self.files: tuple[File, ...] = scanned.files
@@ -116,6 +138,7 @@ class Session:
         self._steps: list[_Step] = []
         self._suggested: dict[tuple[int, ...], int] = {}
         self._facts: dict[str, Facts] = {}
+        self._related: dict[tuple[int, int], str] = {}
         self._decisions: dict[tuple[str, str], Decision] = {}
         self._choices: dict[int, Choice] = {}
         self._recall()
@@ -196,6 +219,16 @@ class Session:
             return None
         found = self._decisions.get(_pair(self.files[a].sha256, self.files[b].sha256))
         return found.verdict if found else None
+
+    def relations(self, pairs: Sequence[tuple[int, int]]) -> list[str]:
+        """How the two files of each pair are related, in words; empty where the method does not tell."""
+        if self.relate is None:
+            return [""] * len(pairs)
+        missing = [pair for pair in dict.fromkeys(pairs) if pair not in self._related]
+        if missing:
+            left, right = (np.array([pair[side] for pair in missing], np.int64) for side in (0, 1))
+            self._related.update(zip(missing, (each.name for each in self.relate(left, right)), strict=True))
+        return [self._related[pair] for pair in pairs]
 
     def stays(self, at: int) -> str:
         """Why a file never goes, as far as the scan tells, or empty."""
