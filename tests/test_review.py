@@ -11,8 +11,8 @@ from imkin.catalogue import Database
 from imkin.catalogue.decisions import DecisionStore
 from imkin.errors import UsageError
 from imkin.review import carrying, shown
+from imkin.review.about import STATES
 from imkin.review.pictures import SCREEN, THUMBNAIL, Pictures, trim
-from imkin.review.session import STATES
 from reviewing import lay_photos, made_session, session_on
 
 

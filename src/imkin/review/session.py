@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from imkin import facts as facts_
 from imkin import grouping as grouping_
@@ -28,41 +26,15 @@ from imkin.grouping import Grouping, Kin, Similarities
 from imkin.library import Library, Scope
 from imkin.plan import Member, Plan, Verb
 from imkin.policy import Facts, choose
+from imkin.review.about import About, Relate, Standing
 from imkin.review.pictures import Pictures
 from imkin.scan import Scan
 from imkin.types import File, Pairs
-
-State = Literal["open", "kept", "all", "different"]
-STATES: tuple[State, ...] = ("open", "kept", "all", "different")
 
 # How far below the threshold of the run a person can look. Pairs are measured once, down to here.
 REACH = 0.1
 # Thresholds whose groups are counted ahead, from the lowest to 1.
 STOPS = 21
-
-
-class Named(Protocol):
-    """A relation of two pictures; its name in words."""
-
-    @property
-    def name(self) -> str:
-        """Such as «cropped»."""
-
-
-Relate = Callable[[NDArray[np.int64], NDArray[np.int64]], Sequence[Named]]
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Where a group stands. keeper: the kept one, or the one that the rules on size, bytes and time suggest.
-
-    going: files that go, or would if the keeper were kept.
-    """
-
-    state: State
-    keeper: int
-    kept: tuple[int, ...]
-    going: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +45,6 @@ class _Step:
     at: int
     choices: Mapping[int, Choice | None]
     verdicts: Mapping[tuple[str, str], Decision | None]
-
-
-@dataclass(frozen=True, slots=True)
-class About:
-    """What a session is about. references: how many roots, the first ones, are reference folders."""
-
-    wish: Wish
-    method: str
-    threshold: float
-    floor: float
-    grouping: Grouping = "transitive"
-    references: int = 0
-    limits: image.Limits = image.Limits()
 
 
 def open_session(

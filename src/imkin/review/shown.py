@@ -10,7 +10,8 @@ import numpy as np
 from imkin.plan import KEEP, Action, Plan
 from imkin.report.files import shown
 from imkin.result import rounded
-from imkin.review.session import STATES, Session
+from imkin.review.about import STATES
+from imkin.review.session import Session
 
 # Of a larger group, only similarities with the kept files are told: the list would grow with the square.
 ALL_PAIRS_UP_TO = 32
