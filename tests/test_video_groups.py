@@ -6,7 +6,9 @@ import pytest
 
 import film
 from drawn import picture
+from imkin import image
 from imkin.errors import MissingPathError, StoppedError, UsageError
+from imkin.join.frames import KinFrames, PdqFrames
 from imkin.sources.video_samples import SIDE, inside_borders
 from imkin.videos import group_videos
 
@@ -95,6 +97,39 @@ def test_edited_copies_are_one_group_and_strangers_none(tmp_path):
     assert with_original["g-fast.mp4"].shared[0].speed == pytest.approx(1 / 1.05, abs=0.02)
     assert all(pair.similarity > 0.8 and pair.share > 0.8 for pair in with_original.values())
     json.dumps(result.to_dict())
+
+
+def test_mirrored_and_bannered_copies_are_found_by_kin(tmp_path):
+    original = shot(1)
+    film.write(tmp_path / "a.mp4", original, rate=15)
+    film.write(tmp_path / "mirrored.mp4", [p[:, ::-1] for p in original], rate=15)
+    bannered = [p.copy() for p in original]
+    for p in bannered:
+        p[int(HEIGHT * 0.65) :] = (220, 30, 40)
+    film.write(tmp_path / "bannered.mp4", bannered, rate=15)
+    film.write(tmp_path / "stranger.mp4", shot(2), rate=15)
+    assert names(group_videos([str(tmp_path)])) == [["a.mp4", "bannered.mp4", "mirrored.mp4"]]
+    assert group_videos([str(tmp_path)], methods=[PdqFrames()]).groups == ()
+
+
+def test_kin_frames_are_alike_as_the_slow_metric_says():
+    method = KinFrames()
+    pictures = np.stack([image.gray(detailed(seed, 132, 132)[:SIDE, :SIDE]) for seed in range(8)])
+    box = (0, 0, SIDE, SIDE)
+    a, usable = method.prints(pictures, box)
+    b, _ = method.prints(pictures[:, :, ::-1], box)
+    assert usable.all()
+    assert not method.prints(np.full((2, SIDE, SIDE), 90, np.uint8), box)[1].any()
+    slow = np.array([[float(x.astype(np.float64) @ y.astype(np.float64)) for y in b] for x in a])
+    for level, (vote, near) in enumerate(method.cosines):
+        assert method.alike(a, b, level).tolist() == (np.diag(slow) >= near).tolist()
+        found = {
+            (i, j)
+            for _, _, left, right in method.votes([(a, usable), (b, usable)], level)
+            for i, j in zip(left.tolist(), right.tolist(), strict=True)
+        }
+        assert found == {(i, j) for i in range(8) for j in range(8) if slow[i, j] >= vote}
+    assert method.alike(a, b, 0).any()
 
 
 def test_recordings_of_one_fixed_camera_are_not_the_same_but_a_copy_is(tmp_path):

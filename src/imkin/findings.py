@@ -131,7 +131,7 @@ def _group(
                 file.height,
                 file.size,
                 similar[at],
-                removable=at != keeper and similar[at] is not None and not referenced[at],
+                removable=at != keeper and similar[at] is not None and not referenced[at] and file.source == "file",
             )
             for at, file in ((at, files[at]) for at in order)
         ),

@@ -109,7 +109,7 @@ class Library:
         progress: Progress | None = None,
         stop: Stop | None = None,
     ) -> Scan:
-        """Find and fingerprint the images in folders, files, archives and tables of URLs.
+        """Find and fingerprint the images in folders, files, archives, tables of URLs and videos.
 
         by: a method's name, or a fingerprinter itself.
 
@@ -121,13 +121,13 @@ class Library:
         items: list[Item] = []
         failures: list[Failure] = []
         # The reference comes first, so that a file in both is the reference's.
-        for entry in places.walk([*scope.reference, *paths], self._wanted):
+        listing = places.walk([*scope.reference, *paths], self._wanted, limits=self._limits, progress=progress)
+        for entry in listing:
             if isinstance(entry, Failure):
                 failures.append(entry)
             else:
                 items.append(entry)
-                if entry.source != "file":
-                    self._readers[entry.path] = entry
+                self._remember(entry)
                 if progress and len(items) % 1000 == 0:
                     progress("listing", len(items), 0)
         found = len(items)
@@ -149,8 +149,12 @@ class Library:
         items: list[Item] = []
         failures: list[Failure] = []
         for number, path in enumerate(paths):
-            for entry in places.walk([path], self._wanted, first=number):
-                (failures if isinstance(entry, Failure) else items).append(entry)  # type: ignore[arg-type]
+            for entry in places.walk([path], self._wanted, limits=self._limits, first=number, progress=progress):
+                if isinstance(entry, Failure):
+                    failures.append(entry)
+                else:
+                    items.append(entry)
+                    self._remember(entry)
         return self._scan(items, _fingerprinter(by, turns=turns), len(items), failures, progress, None)
 
     @property
@@ -164,8 +168,8 @@ class Library:
         return self._limits
 
     def items(self, paths: Sequence[str]) -> Iterator[Item | Failure]:
-        """The images of folders, files, archives and tables, none of them read yet; see `scan`."""
-        return places.walk(paths, self._wanted)
+        """The images of folders, files, archives, tables and videos, none of them read yet; see `scan`."""
+        return places.walk(paths, self._wanted, limits=self._limits)
 
     def scan_items(
         self,
@@ -177,6 +181,10 @@ class Library:
     ) -> Scan:
         """Fingerprint images that were listed before."""
         return self._scan(items, by, len(items), (), progress, stop)
+
+    def _remember(self, item: Item) -> None:
+        if item.source != "file":
+            self._readers[item.path] = item
 
     def _scan(
         self,
@@ -299,13 +307,14 @@ class Library:
 
     def positions(self, scanned: Scan, paths: Sequence[str]) -> list[int]:
         """Where the files at or below paths stand in a scan. UsageError for a path with none."""
-        real = [os.path.realpath(file.path) for file in scanned.files]
+        real = [places.identity(file.path) for file in scanned.files]
         place = {path: at for at, path in reversed(list(enumerate(real)))}
-        failed = {os.path.realpath(failure.path): failure.reason for failure in scanned.failures}
+        failed = {places.identity(failure.path): failure.reason for failure in scanned.failures}
         found: list[int] = []
         for path in paths:
-            own = os.path.realpath(path)
-            below = [place[own]] if own in place else [at for at, p in enumerate(real) if p.startswith(own + os.sep)]
+            own = places.identity(path)
+            inside = (own + os.sep, own + places.INSIDE)
+            below = [place[own]] if own in place else [at for at, p in enumerate(real) if p.startswith(inside)]
             if not below:
                 raise UsageError(f"no fingerprint of {path}: {failed.get(own, 'no image there')}")
             found += below

@@ -17,7 +17,8 @@ class Member:
     """One image of a group. width, height: pixels of the upright picture.
 
     similarity: to the group's keeper, 0..1; None if the two are linked only through others, or were not compared.
-    removable: a direct pair of the keeper, not the keeper itself and not in a reference folder.
+    removable: a direct pair of the keeper, not the keeper itself and not in a reference folder,
+    and a file of its own: what lies in an archive, a table or a video is never changed.
     """
 
     path: str

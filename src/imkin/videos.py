@@ -1,6 +1,6 @@
-"""Near-duplicate videos: frames sampled by time, hashed, and matched as sequences.
+"""Near-duplicate videos: frames sampled by time, fingerprinted by PDQ and kin, and matched as sequences.
 
-video ─15 frames a second─► small gray pictures ─whole, and inside their borders─► PDQ ─join─► votes ─► shared stretches
+video ─15 frames a second─► small gray pictures, inside their borders ─► PDQ, kin ─join─► votes ─► shared stretches
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from imkin.sources.video_samples import chunks
 from imkin.types import Failure
 
 SCHEMA = 1
-# Copies of real videos with one edit had 0.89 and more (docs/guides/videos.md).
+# Copies of real videos that are found at all have 0.75 and more (benchmarks/videos.py).
 THRESHOLD = 0.6
 # Videos that share less than half of the shorter one have something in common, and are two videos.
 LEAST_SHARE = 0.5
@@ -38,17 +38,14 @@ Stop = Callable[[], bool]
 
 @dataclass(slots=True)
 class _Video:
-    """What is remembered of a video: 64 bytes a sample and method."""
+    """What is remembered of a video: 64 bytes a sample for PDQ, 128 for kin. times: of each method's samples."""
 
     facts: video.Facts
     width: int = 0
     height: int = 0
-    times: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    length_s: float = 0.0
+    times: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     prints: dict[str, Prints] = field(default_factory=dict)
-
-    @property
-    def length_s(self) -> float:
-        return float(self.times[-1]) if len(self.times) else 0.0
 
     def member(self) -> VideoMember:
         facts = self.facts
@@ -59,8 +56,8 @@ class _Video:
     def comparable(self) -> bool:
         """Whether enough of its moments can be told to be evidence of anything."""
         return any(
-            len(np.unique(np.floor(self.times[usable] / SLOT_S))) >= sequences.LEAST_EVIDENCE
-            for _, usable in self.prints.values()
+            len(np.unique(np.floor(self.times[name][usable] / SLOT_S))) >= sequences.LEAST_EVIDENCE
+            for name, (_, usable) in self.prints.items()
         )
 
 
@@ -117,19 +114,20 @@ def _read(
         failures.append(facts)
         return None
     made = _Video(facts)
-    times: list[NDArray[np.float64]] = []
+    times: dict[str, list[NDArray[np.float64]]] = {method.name: [] for method in methods}
     rows: dict[str, list[Prints]] = {method.name: [] for method in methods}
     for chunk in chunks(path, max_pixels=max_pixels, threads=jobs):
         if isinstance(chunk, Failure):
             failures.append(chunk)
             continue
         made.width, made.height = chunk.width, chunk.height
-        times.append(chunk.times)
+        made.length_s = float(chunk.times[-1])
         for method in methods:
-            rows[method.name].append(method.prints(chunk.pictures, chunk.box))
-    if not times:
+            times[method.name].append(chunk.times[:: method.every])
+            rows[method.name].append(method.prints(chunk.pictures[:: method.every], chunk.box))
+    if not made.width:
         return None
-    made.times = np.concatenate(times)
+    made.times = {name: np.concatenate(parts) for name, parts in times.items()}
     made.prints = {
         name: (np.concatenate([codes for codes, _ in parts]), np.concatenate([usable for _, usable in parts]))
         for name, parts in rows.items()
@@ -193,8 +191,8 @@ def _pair(
 ) -> VideoPair | None:
     (codes_a, usable_a), (codes_b, usable_b) = a.prints[method.name], b.prints[method.name]
     shared = sequences.shared(
-        sequences.Sequence(a.times, usable_a),
-        sequences.Sequence(b.times, usable_b),
+        sequences.Sequence(a.times[method.name], usable_a),
+        sequences.Sequence(b.times[method.name], usable_b),
         votes,
         lambda i, j: method.alike(codes_a[i], codes_b[j], level),
         least=threshold,

@@ -104,7 +104,7 @@ def _items(
 
 
 def _no_file(file: File) -> str:
-    return "is a frame of a video" if file.source == "video" else "lies in an archive"
+    return {"video": "is a frame of a video", "row": "is a row of a table"}.get(file.source, "lies in an archive")
 
 
 class _Work:

@@ -30,9 +30,6 @@ TablePath = Annotated[
     str | None,
     typer.Argument(help="CSV, TSV, XLSX, Parquet, JSON lines, or a list of URLs.", show_default=False, metavar="TABLE"),
 ]
-UrlColumn = Annotated[
-    str | None, typer.Option("--url-column", metavar="NAME", help="Column of the URLs, by name or number from 1.")
-]
 Header = Annotated[
     bool | None,
     typer.Option(
@@ -69,9 +66,6 @@ Timeout = Annotated[
     float, typer.Option("--timeout", metavar="SECONDS", help="For one whole answer.", rich_help_panel=_WEB)
 ]
 MaxBytes = Annotated[int, typer.Option("--max-bytes", metavar="N", help="Largest picture.", rich_help_panel=_WEB)]
-AllowPrivate = Annotated[
-    bool, typer.Option("--allow-private", help="Also reach addresses of the local network.", rich_help_panel=_WEB)
-]
 
 
 def register(app: typer.Typer) -> None:
@@ -84,13 +78,11 @@ def fetch(
     table: TablePath = None,
     *,
     out: Annotated[str, typer.Option("--out", metavar="DIR", help="Folder for the pictures.", show_default=False)],
-    url_column: UrlColumn = None,
     header: Header = None,
     per_host: PerHost = 4,
     attempts: Attempts = 4,
     timeout: Timeout = 90.0,
     max_bytes: MaxBytes = 64 << 20,
-    allow_private: AllowPrivate = False,
     sheet: Sheet = None,
     worksheet: Worksheet = "",
     cells: Range = "",
@@ -116,11 +108,11 @@ def fetch(
 
     if not sheet and (status_column or prune_dead):
         raise UsageError("--status-column and --prune-dead go with --sheet")
-    options = _options(setup, per_host, attempts, timeout, max_bytes, allow_private=allow_private)
+    options = _options(setup, per_host, attempts, timeout, max_bytes)
     with ExitStack() as stack:
         stack.enter_context(logged(setup))
         google = _google(stack, sheet, auth, sheets_url)
-        rows = _rows(table, sheet, google, worksheet, cells, url_column, header)
+        rows = _rows(table, sheet, google, worksheet, cells, setup.url_column, header)
         with progress_bar(setup) as progress:
             done = fetch_rows(rows, out, options=options, progress=progress)
         if status_column:
@@ -150,13 +142,11 @@ def sort(
             "--out", metavar="DIR", help="Where pictures are; default: your cache folder.", show_default=False
         ),
     ] = None,
-    url_column: UrlColumn = None,
     header: Header = None,
     per_host: PerHost = 4,
     attempts: Attempts = 4,
     timeout: Timeout = 90.0,
     max_bytes: MaxBytes = 64 << 20,
-    allow_private: AllowPrivate = False,
     sheet: Sheet = None,
     worksheet: Worksheet = "",
     cells: Range = "",
@@ -177,12 +167,12 @@ def sort(
         max_bits = DEFAULT_VOTE_BITS
     limit = threshold_of(by, threshold=threshold, max_bits=max_bits)
     added = tuple(name.strip() for name in add.split(",") if name.strip())
-    options = _options(setup, per_host, attempts, timeout, max_bytes, allow_private=allow_private)
+    options = _options(setup, per_host, attempts, timeout, max_bytes)
     backup = None
     with ExitStack() as stack:
         stack.enter_context(logged(setup))
         google = _google(stack, sheet, auth, sheets_url)
-        rows = _rows(table, sheet, google, worksheet, cells, url_column, header)
+        rows = _rows(table, sheet, google, worksheet, cells, setup.url_column, header)
         if write_back:
             check_sortable(rows, add=added)
         library = stack.enter_context(setup.library())
@@ -201,9 +191,7 @@ def sort(
     finish(setup, failures=len(found.absent))
 
 
-def _options(
-    setup: Setup, per_host: int, attempts: int, timeout_s: float, max_bytes: int, *, allow_private: bool
-) -> FetchOptions:
+def _options(setup: Setup, per_host: int, attempts: int, timeout_s: float, max_bytes: int) -> FetchOptions:
     from imkin.errors import UsageError
     from imkin.image import Limits
     from imkin.sources.download import FetchOptions
@@ -216,7 +204,7 @@ def _options(
         read_s=min(20.0, timeout_s),
         total_s=timeout_s,
         max_bytes=max_bytes,
-        allow_private=allow_private,
+        allow_private=setup.allow_private,
     )
     jobs = DEFAULT_JOBS if setup.jobs is None else setup.jobs
     limits = Limits(setup.max_pixels, tolerate_truncated=setup.tolerate_truncated)

@@ -18,7 +18,10 @@ _NETWORKS = "For --by onnx:PATH or a named network"
 _LIMITS = "Limits"
 _RUN = "Run"
 
-Paths = Annotated[list[str], typer.Argument(help="Folders and image files.", show_default=False)]
+Paths = Annotated[
+    list[str],
+    typer.Argument(help="Folders, image files, archives, tables of URLs, videos.", show_default=False),
+]
 Threshold = Annotated[
     str | None,
     typer.Option(
@@ -75,6 +78,12 @@ class Setup:
     min_size: Annotated[int, _files("--min-size", metavar="BYTES", help_text="Skip smaller files.")] = 0
     hidden: Annotated[bool, _files("--hidden", help_text="Also names that start with a dot.")] = False
     follow_links: Annotated[bool, _files("--follow-links", help_text="Follow symbolic links.")] = False
+    url_column: Annotated[
+        str | None, _files("--url-column", metavar="NAME", help_text="Of a table: its URLs, by name or number from 1.")
+    ] = None
+    allow_private: Annotated[
+        bool, _files("--allow-private", help_text="Of a table: also reach addresses of the local network.")
+    ] = False
     max_pixels: Annotated[int, _limit("--max-pixels", metavar="N", help_text="Refuse larger pictures.")] = 178_000_000
     formats: Annotated[
         str | None, _limit("--formats", metavar="A,B", help_text="Read only these; default: all known.")
@@ -109,6 +118,8 @@ class Setup:
             self.min_size,
             self.hidden,
             self.follow_links,
+            self.url_column,
+            self.allow_private,
         )
 
     def library(self) -> "Library":

@@ -33,6 +33,8 @@ BLOCK_GROUPS = 64
 THUMBNAILS_PER_GROUP = 60
 
 _URL = re.compile(r"https?://", re.IGNORECASE)
+_ROW = re.compile(r"!\d+!(https?://.*)", re.IGNORECASE | re.DOTALL)
+_FRAME = re.compile(r"!/(\d+):(\d\d):(\d\d\.\d{3})(?:#\d+)?")
 
 
 def write_html(
@@ -210,9 +212,20 @@ def _json(value: object) -> str:
 
 
 def file_url(path: str) -> str:
-    """Address of the original: an http address stays as it is, anything else is a file by its absolute path."""
+    """Address of the original: an http address stays as it is, anything else is a file by its absolute path.
+
+    Of what lies inside a file: a table's row leads to its URL, a frame to its time in the video, an entry to its
+    archive.
+    """
     if _URL.match(path):
         return quote(shown(path), safe="!#$%&'()*+,/:;=?@[]~")
+    if "!" in path and not os.path.lexists(path):
+        if row := _ROW.search(path):
+            return file_url(row[1])
+        for at in (at for at, letter in enumerate(path) if letter == "!" and os.path.isfile(path[:at])):
+            frame = _FRAME.fullmatch(path[at:])
+            seconds = frame and int(frame[1]) * 3600 + int(frame[2]) * 60 + float(frame[3])
+            return file_url(path[:at]) + (f"#t={seconds:g}" if seconds is not None else "")
     return PurePath(os.path.abspath(path)).as_uri()
 
 

@@ -46,6 +46,7 @@ class Filter:
 
     include, exclude: globs without regard to case; one with a `/` is held against the path below the root, one
     without against every name on that path. min_size: bytes. hidden: also names that start with a dot.
+    url_column, allow_private: of a table of URLs, its column, and whether addresses of the local network are reached.
     """
 
     recursive: bool = True
@@ -54,3 +55,5 @@ class Filter:
     min_size: int = 0
     hidden: bool = False
     follow_links: bool = False
+    url_column: str | None = None
+    allow_private: bool = False

@@ -56,6 +56,11 @@ class Facts:
     codec: str
 
 
+def is_video(path: str) -> bool:
+    """Whether path is named like a video."""
+    return path.lower().endswith(VIDEO_ENDINGS)
+
+
 def walk(roots: Sequence[str], wanted: Filter = Filter()) -> Iterator[str]:
     """Paths of the videos at the roots: a file by itself whatever its ending, in a folder those of VIDEO_ENDINGS.
 
