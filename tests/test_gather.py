@@ -126,6 +126,15 @@ def test_sort_adds_what_is_asked_for_and_drops_failed_rows_when_told(tmp_path, w
     assert ids(table) == ORDER[:-1]
 
 
+def test_rows_are_not_dropped_when_no_picture_could_be_had(tmp_path, web):
+    table = write_table(tmp_path / "t.csv", web[1])
+    before = Path(table).read_bytes()
+    code, _, said = run("sort", table, "--write", "--drop-failed")
+    assert (code, "no row has a picture" in said) == (2, True)
+    assert Path(table).read_bytes() == before
+    assert not os.path.exists(f"{table}.bak")
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [

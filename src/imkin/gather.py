@@ -174,6 +174,9 @@ def write_sorted(
     """
     check_sortable(rows, add=add)
     kept = found.order[: len(found.order) - len(found.absent)] if drop_absent else found.order
+    if not kept and found.order:
+        # As after a run without a network: an empty table is not what anybody asked for.
+        raise UsageError("no row has a picture, so none would be left: nothing is written")
     folder = out or rows.cache_folder()
     urls = dict(rows.urls())
     if isinstance(rows.table, SheetTable):
