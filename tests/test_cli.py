@@ -252,6 +252,21 @@ def test_only_the_wanted_files_are_looked_at(run, photos):
     assert "notes.txt" not in paths("--min-size", "5")
 
 
+def test_a_name_with_control_characters_stays_on_its_line(run, tmp_path):
+    folder = tmp_path / "odd"
+    for name in ("a\nb.png", "c\x1b[31m.png", "d\udcff.png"):
+        write(folder / name, picture(1))
+    done = run("group", folder, "--out", "out")
+    lines = done.stdout.split(b"\n")
+    assert [line.split(b"/")[-1].split()[0] for line in lines[1:4]] == [b"a\\nb.png", b"c\\x1b[31m.png", b"d\xff.png"]
+    for arguments in (["rank", folder], ["compare", folder / "a\nb.png", folder / "c\x1b[31m.png"]):
+        assert b"a\\nb.png" in (found := run(*arguments).stdout)
+        assert b"\x1b" not in found
+    plan = run("clean", folder).stdout
+    assert b"a\\nb.png" in plan
+    assert b"\x1b" not in plan
+
+
 def test_a_full_disk_is_an_error_and_leaves_no_half_report(run, photos):
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000))
@@ -259,8 +274,7 @@ def test_a_full_disk_is_an_error_and_leaves_no_half_report(run, photos):
     done = run("group", photos, "--no-catalogue", "--out", "out", preexec_fn=limit)
     assert done.returncode == 2
     assert b"cannot write" in done.stderr
-    assert not (run.home / "out" / "report.json").exists()
-    assert not [name for name in os.listdir(run.home / "out") if name.endswith(".part")]
+    assert not (run.home / "out").exists()
     with open("/dev/full", "wb") as full:
         process = subprocess.run(
             [sys.executable, "-m", "imkin", "group", photos, "--json", "--no-catalogue"],

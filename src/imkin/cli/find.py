@@ -239,16 +239,18 @@ def table(result: Result) -> Iterator[str]:
 
 
 def _group_lines(number: int, found: Group) -> Iterator[str]:
+    from imkin.report.files import one_line
     from imkin.report.html import byte_size
 
-    width = max(len(member.path) for member in found.members[:SHOWN_MEMBERS])
+    names = [one_line(member.path) for member in found.members[:SHOWN_MEMBERS]]
+    width = max(map(len, names))
     yield f"group {number}: {len(found.members):,} images\n"
-    for member in found.members[:SHOWN_MEMBERS]:
+    for member, name in zip(found.members, names, strict=False):
         if member.path == found.keeper:
             mark = "  keep"
         else:
             mark = " chain" if member.similarity is None else f"{member.similarity:6.3f}"
         size = f"{member.width}x{member.height}"
-        yield f"  {mark}  {member.path:<{width}}  {size:>11}  {byte_size(member.bytes):>8}\n"
+        yield f"  {mark}  {name:<{width}}  {size:>11}  {byte_size(member.bytes):>8}\n"
     if len(found.members) > SHOWN_MEMBERS:
         yield f"          … and {len(found.members) - SHOWN_MEMBERS:,} more\n"

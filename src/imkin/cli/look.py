@@ -73,12 +73,14 @@ def rank(
 
 
 def _line(scanned: Scan, kin: tuple[tuple[int, float], ...], *, as_json: bool) -> str:
+    from imkin.report.files import one_line
     from imkin.result import rounded
 
     named = [(scanned.files[at].path, rounded(similarity)) for at, similarity in kin]
     if as_json:
         return json.dumps({"path": named[0][0], "kin": [{"path": p, "similarity": s} for p, s in named[1:]]}) + "\n"
-    return "".join([f"{named[0][0]}\n", *(f"  {similarity:.4f}  {path}\n" for path, similarity in named[1:])])
+    kin_lines = (f"  {similarity:.4f}  {one_line(path)}\n" for path, similarity in named[1:])
+    return "".join([f"{one_line(named[0][0])}\n", *kin_lines])
 
 
 def compare(
@@ -98,7 +100,7 @@ def compare(
     from imkin.comparison import compare as compare_images
     from imkin.comparison import structure
     from imkin.report.collage import difference
-    from imkin.report.files import write_atomic
+    from imkin.report.files import one_line, write_atomic
     from imkin.result import rounded
 
     with logged(setup), setup.library() as library:
@@ -112,9 +114,9 @@ def compare(
     if as_json:
         write(json.dumps(asdict(found)) + "\n")
         return
-    width = max(len(found.a.path), len(found.b.path))
+    width = max(len(one_line(side.path)) for side in (found.a, found.b))
     for side in (found.a, found.b):
-        write(f"{side.path:<{width}}  {side.format:<5} {side.width}x{side.height}  {side.bytes:,} bytes\n")
+        write(f"{one_line(side.path):<{width}}  {side.format:<5} {side.width}x{side.height}  {side.bytes:,} bytes\n")
     for method in found.methods:
         verdict = "alike" if method.similarity >= method.threshold else "-"
         write(

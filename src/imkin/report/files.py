@@ -45,6 +45,11 @@ def shown(text: str) -> str:
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
+def one_line(name: str) -> str:
+    """A file's name as a part of one line: control characters are spelled out, bytes that are not UTF-8 stay."""
+    return "".join(c if c.isprintable() or "\ud800" <= c <= "\udfff" else repr(c)[1:-1] for c in name)
+
+
 def name_bytes(text: str) -> bytes:
     """UTF-8; a name that is not UTF-8 gets its own bytes back (`surrogateescape`), whatever they are."""
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -75,29 +75,49 @@ def write_report(
     collage_pairs: int,
     seed: int,
 ) -> None:
-    """Write all files of the report; report.json last, so that its presence means a whole report.
+    """Write all files of the report, or none; report.json last, so that its presence means a whole report.
 
     collage_pairs: pairs in the collage at most, drawn with seed; 0 or no pairs, no collage. Raises OutputError.
     """
-    listed = list(pairs)
-    write_csv(os.path.join(folder, "pairs.csv"), listed)
+    parts = _parts(result, run, list(pairs), load, collage_pairs=collage_pairs, seed=seed)
+    written: list[str] = []
+    try:
+        for name, put in parts.items():
+            path = os.path.join(folder, name)
+            put(path)
+            written.append(path)
+    except BaseException:
+        for path in written:
+            os.unlink(path)
+        raise
+
+
+def _parts(
+    result: Result, run: Run, pairs: Sequence[Pair], load: Load, *, collage_pairs: int, seed: int
+) -> dict[str, Callable[[str], None]]:
+    """The files of a report, and what writes each, in their order."""
     removable = [member.path for member in result.removable]
-    write_html(
-        os.path.join(folder, "report.html"),
-        result,
-        thumbnail=lambda path: _thumbnail(load(path, THUMBNAIL_SIDE)),
-        title="imkin report",
-        about={
-            "Folders": ", ".join(run.folder_list),
-            "Made": run.timestamp.strftime("%Y-%m-%d %H:%M"),
-        },
-        removable=set(removable),
-    )
-    chosen = sample_pairs(listed, collage_pairs, seed=seed)
+    parts: dict[str, Callable[[str], None]] = {
+        "pairs.csv": lambda path: write_csv(path, pairs),
+        "report.html": lambda path: write_html(
+            path,
+            result,
+            thumbnail=lambda member: _thumbnail(load(member, THUMBNAIL_SIDE)),
+            title="imkin report",
+            about={
+                "Folders": ", ".join(run.folder_list),
+                "Made": run.timestamp.strftime("%Y-%m-%d %H:%M"),
+            },
+            removable=set(removable),
+        ),
+    }
+    chosen = sample_pairs(pairs, collage_pairs, seed=seed)
     if chosen:
-        picture = collage(chosen, load=lambda path: load(path, COLLAGE_SIDE))
-        write_atomic(os.path.join(folder, "collage.jpg"), [image.encode_jpeg(picture)])
-    write_json(os.path.join(folder, "report.json"), result, run, removable=removable)
+        parts["collage.jpg"] = lambda path: write_atomic(
+            path, [image.encode_jpeg(collage(chosen, load=lambda member: load(member, COLLAGE_SIDE)))]
+        )
+    parts["report.json"] = lambda path: write_json(path, result, run, removable=removable)
+    return parts
 
 
 def _thumbnail(pixels: Pixels | None) -> bytes | None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from imkin.errors import OutputError
 from imkin.plan import KEEP, LEAVE, Action, Member, Plan, plan_text
-from imkin.report.files import write_atomic
+from imkin.report.files import one_line, write_atomic
 from imkin.report.html import byte_size
 from imkin.result import Group, Result
 
@@ -47,14 +47,14 @@ def _member_lines(member: Member, action: Action | None) -> Iterator[str]:
 
 
 def shown_path(path: str) -> str:
-    """A path as a person would write it: relative below the working folder, else absolute."""
+    """A path as a person would write it, on one line: relative below the working folder, else absolute."""
     here = os.getcwd()
-    return os.path.relpath(path, here) if path.startswith(here.rstrip(os.sep) + os.sep) else path
+    return one_line(os.path.relpath(path, here) if path.startswith(here.rstrip(os.sep) + os.sep) else path)
 
 
 def _short(why: str) -> str:
     here = os.getcwd().rstrip(os.sep) + os.sep
-    return why.replace(here, "")
+    return one_line(why.replace(here, ""))
 
 
 def planned(result: Result, plan: Plan) -> Result:
