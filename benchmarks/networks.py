@@ -2,6 +2,8 @@
 
 usage: python benchmarks/networks.py batch NETWORK [BATCH...]   processor ms an image by pictures a run, one thread
        python benchmarks/networks.py scan NETWORK [PHOTOS]      images/s of decoding and network, 1 and 2 threads
+       python benchmarks/networks.py kin                        processor ms a vector of the built-in network by
+                                                                vectors a run, and an image of 500 x 400 with decoding
 
 NETWORK: a name (see `imkin models list`) or onnx:PATH. PHOTOS: a folder of JPEGs, ../shared/photos/dev by default.
 Medians of ROUNDS rounds.
@@ -15,8 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from decode import drawn_jpeg
 
-from imkin import image, models
+from imkin import image, models, prints
+from imkin.prints import embedding
 
 ROUNDS = 7
 PICTURES = 16
@@ -64,11 +68,39 @@ def scan(name, folder):
         )
 
 
+def kin():
+    side = embedding.card().side
+    squares = np.random.default_rng(0).integers(0, 256, (32, side, side, 3), np.uint8)
+    for count in (1, 6, 32):
+        run = statistics.median(thread_ms(lambda n=count: embedding.embed(squares[:n])) for _ in range(ROUNDS)) / count
+        print(f"{count:3d} vectors a run {run:8.2f} ms a vector")
+    files = [drawn_jpeg(500, 400, seed) for seed in range(PICTURES)]
+    fingerprinter = prints.fingerprinter("kin")
+    side = fingerprinter.spec.side
+
+    def pixels():
+        return [image.decode(data, path="drawn", side=side).pixels for data in files]
+
+    pictures = pixels()
+    decode = statistics.median(thread_ms(pixels) for _ in range(ROUNDS)) / PICTURES
+    whole = statistics.median(thread_ms(lambda: fingerprinter.embed_batch(pictures)) for _ in range(ROUNDS)) / PICTURES
+    vectors = len(embedding.REGIONS)
+    print(f"500 x 400 JPEG: {decode:.2f} ms to decode, {whole:.2f} ms for {vectors} vectors and quality")
+
+
+def thread_ms(work):
+    start = time.thread_time()
+    work()
+    return (time.thread_time() - start) * 1e3
+
+
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["batch", name, *counts]:
             batch(name, [int(count) for count in counts] or [1, 4, 16])
         case ["scan", name, *folder]:
             scan(name, folder[0] if folder else "../shared/photos/dev")
+        case ["kin"]:
+            kin()
         case _:
             sys.exit(__doc__)
