@@ -26,7 +26,7 @@ from imkin.join.ssim_store import GrayStore
 from imkin.policy import DEFAULT_RULES, Rule, parse_rules, respect
 from imkin.result import Pair, Ranking, Result
 from imkin.scan import Progress, Scan, Stop, scan
-from imkin.sources import Filter, Item, places
+from imkin.sources import Filter, Item, place, places
 from imkin.types import QUALITY_FLOOR, Failure, Fingerprinter, Pixels, Prints, Spec
 
 # What images are compared by where nothing is said.
@@ -285,11 +285,7 @@ class Library:
     def pixels(self, path: str, side: int) -> Pixels | None:
         """Pixels of a file, its shorter side at least `side` where it has that much; None if it cannot be read."""
         try:
-            if path in self._readers:
-                data = self._readers[path].read()
-            else:
-                with open(path, "rb") as file:
-                    data = file.read()
+            data = self._readers[path].read() if path in self._readers else place.read_bytes(path)
         except OSError:
             return None
         decoded = image.decode(data, path=path, side=side, limits=self._limits)

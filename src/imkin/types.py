@@ -70,6 +70,11 @@ class Spec:
             raise ValueError(f"default_threshold of {self.name} is outside 0..1: {self.default_threshold}")
         object.__setattr__(self, "params", MappingProxyType(dict(self.params)))
 
+    def __reduce__(self) -> tuple[type[Spec], tuple[object, ...]]:
+        # Workers of other processes get specs; a read-only view does not pickle.
+        values = self.name, self.version, self.kind, self.dim, self.default_threshold, self.side, dict(self.params)
+        return Spec, values
+
     @property
     def id(self) -> str:
         """Name, version and a digest of all that changes the values; the key of the catalogue."""

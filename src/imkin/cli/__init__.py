@@ -8,13 +8,14 @@ gather     fetch, sort          lay     group --copy-to, --move-to, --link-to   
 review     the page to decide on            serve      the HTTP service
 film       frames, group --videos
 judge      calibrate, evaluate
+scaled     group and pairs over shards, plan-join
 """
 
 from typing import Annotated
 
 import typer
 
-from imkin.cli import clean, decide, film, find, gather, judge, leaks, look, models, review, serve
+from imkin.cli import clean, decide, film, find, gather, judge, leaks, look, models, review, scaled, serve
 
 app = typer.Typer(
     name="imkin",
@@ -34,6 +35,7 @@ models.register(app)
 review.register(app)
 serve.register(app)
 judge.register(app)
+scaled.register(app)
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's way

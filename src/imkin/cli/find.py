@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imkin.cli import film
+from imkin.cli import film, scaled
 from imkin.cli.lay import CopyTo, IntoExisting, LinkTo, MoveTo, Singles, lay_out, layout_of
-from imkin.cli.options import Bundle, FailIfFound, GroupingName, Json, Method, Out, Paths, Search, Setup
+from imkin.cli.options import Bundle, FailIfFound, GroupingName, Json, Method, Out, Paths, Scale, Search, Setup
 from imkin.cli.run import command, finish, logged, progress_bar, report_failures, say, write
 
 if TYPE_CHECKING:
+    from imkin.grouping import Kin
     from imkin.library import Library
     from imkin.report.json import Run
     from imkin.result import Group, Result
@@ -57,6 +58,7 @@ def group(
     bundle: Bundle = True,
     as_json: Json = False,
     fail_if_found: FailIfFound = False,
+    scale: Scale,
     setup: Setup,
 ) -> None:
     """Find groups of similar images, and suggest which one of each to keep.
@@ -90,9 +92,11 @@ def group(
         library = stack.enter_context(setup.library())
         with_report = out is not None or not (as_json or no_report)
         target = stack.enter_context(report_folder.prepared(out, now=now)) if with_report else None
-        scanned = job.scan(library, setup)
-        kin = library.kin(scanned, job.threshold, scope=job.scope, connect_only=how == "transitive")
+        over = scaled.find(job, scale, method, library, setup)
+        scanned = over.scanned if over else job.scan(library, setup)
+        kin = over.kin if over else job.kin(library, scanned, connect_only=how == "transitive")
         result = library.group(scanned, kin, threshold=job.threshold, grouping=how, scope=job.scope, rules=rules)
+        result = over.complete(result) if over else result
         if target is not None:
             with progress_bar(setup) as progress:
                 report_folder.write_report(
@@ -111,6 +115,7 @@ def group(
             lay_out(layout, result, scanned, references=len(job.scope.reference), bundle=bundle, setup=setup)
         if target is not None:
             say(f"report: {os.path.join(target, 'report.html')}", setup=setup)
+    scaled.check_lost(over)
     finish(setup, failures=len(result.failures), found=fail_if_found and bool(result.groups))
 
 
@@ -144,6 +149,7 @@ def pairs(
     search: Search,
     as_json: Json = False,
     fail_if_found: FailIfFound = False,
+    scale: Scale,
     setup: Setup,
 ) -> None:
     """List the pairs of similar images as CSV (a,b,similarity) or, with --json, as JSON lines."""
@@ -152,12 +158,14 @@ def pairs(
 
     job = Job(paths, method, search)
     with logged(setup), setup.library() as library:
-        scanned = job.scan(library, setup)
-        kin = library.kin(scanned, job.threshold, scope=job.scope)
+        over = scaled.find(job, scale, method, library, setup)
+        scanned = over.scanned if over else job.scan(library, setup)
+        kin = over.kin if over else job.kin(library, scanned)
         found = library.pairs(scanned, kin)
         for line in json_lines(found) if as_json else csv_lines(found):
             write(line)
         report_failures(scanned.failures, setup=setup)
+    scaled.check_lost(over)
     finish(setup, failures=len(scanned.failures), found=fail_if_found and kin.found)
 
 
@@ -184,6 +192,10 @@ class Job:
             setup=setup,
         )
         return scanned
+
+    def kin(self, library: Library, scanned: Scan, *, connect_only: bool = False) -> Kin:
+        """What is alike in a scan."""
+        return library.kin(scanned, self.threshold, scope=self.scope, connect_only=connect_only)
 
     def facts(self, now: datetime, scanned: Scan) -> Run:
         """What the report says about the run."""

@@ -10,7 +10,7 @@ import typer
 
 from imkin.cli.find import Job
 from imkin.cli.find import group as group_command
-from imkin.cli.options import Json, Method, Out, Paths, Search, Setup
+from imkin.cli.options import Json, Method, Out, Paths, Scale, Search, Setup
 from imkin.cli.run import command, finish, logged, report_failures, say, write
 
 if TYPE_CHECKING:
@@ -161,4 +161,5 @@ def demo(
     photos = os.path.join(folder, "photos")
     written = write_collection(photos)
     say(f"{len(written)} files drawn in {photos}", setup=setup)
-    group_command([photos], method=Method(), search=Search(), out=os.path.join(folder, "report"), setup=setup)
+    out = os.path.join(folder, "report")
+    group_command([photos], method=Method(), search=Search(), scale=Scale(), out=out, setup=setup)

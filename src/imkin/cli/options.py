@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from imkin.image import Limits
     from imkin.library import Library
     from imkin.sources import Filter
     from imkin.types import Fingerprinter
@@ -122,25 +123,30 @@ class Setup:
             self.allow_private,
         )
 
-    def library(self) -> "Library":
-        """The library that these options describe."""
-        from imkin.catalogue import default_path
-        from imkin.errors import UsageError
+    def limits(self) -> "Limits":
+        """What these options refuse to read."""
         from imkin.image import FORMATS, Limits
-        from imkin.library import Library
 
-        wanted = self.wanted()
-        if self.catalogue and self.no_catalogue:
-            raise UsageError("give --catalogue or --no-catalogue, not both")
         names = (
             [_FORMAT_NAMES.get(name.strip().upper(), name.strip().upper()) for name in self.formats.split(",")]
             if self.formats
             else FORMATS
         )
+        return Limits(self.max_pixels, tuple(names), self.tolerate_truncated)
+
+    def library(self) -> "Library":
+        """The library that these options describe."""
+        from imkin.catalogue import default_path
+        from imkin.errors import UsageError
+        from imkin.library import Library
+
+        wanted, limits = self.wanted(), self.limits()
+        if self.catalogue and self.no_catalogue:
+            raise UsageError("give --catalogue or --no-catalogue, not both")
         return Library(
             None if self.no_catalogue else self.catalogue or default_path(),
             jobs=self.jobs,
-            limits=Limits(self.max_pixels, tuple(names), self.tolerate_truncated),
+            limits=limits,
             wanted=wanted,
         )
 
@@ -209,10 +215,29 @@ class Search:
             raise UsageError(f"the threshold must be a similarity in 0..1 here, not `{self.threshold}`") from None
 
 
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The options that say where the work runs."""
+
+    engine: Annotated[
+        str, _run("--engine", metavar="local|processes|ray[:ADDRESS]", help_text="Where the work runs.")
+    ] = "local"
+    work: Annotated[
+        str | None,
+        _run("--work", metavar="DIR|URL", help_text="Work in shards kept here: resumes, and outgrows memory."),
+    ] = None
+    gpus_per_actor: Annotated[
+        float, _run("--gpus-per-actor", metavar="N", help_text="With --engine ray: GPUs, or a share, of each worker.")
+    ] = 0.0
+    cells: Annotated[
+        bool, _run("--cells", help_text="With --work, for vectors: compare within coarse cells; the recall is told.")
+    ] = False
+
+
 _FORMAT_NAMES = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF", "JP2": "JPEG2000"}
 
 
-EXPANDED = (Method, Search, Setup)
+EXPANDED = (Method, Search, Scale, Setup)
 
 
 def takes_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from imkin.engine import ATTEMPTS, Blocks, Lost, Rows, groups_of, split
+from imkin.engine import ATTEMPTS, Always, Blocks, Lost, Rows, groups_of, split
 from imkin.engine.crew import AHEAD, Died, Done, Event, Ready, dispatch
 from imkin.errors import LostWorkError, MissingExtraError, UsageError
 
@@ -60,8 +60,11 @@ class RayEngine:
 
     def run(self, blocks: Blocks[R]) -> Iterator[R | Lost]:
         """See `Engine`."""
-        if blocks.items and isinstance(blocks.items[0], ray.ObjectRef):
-            # Not actors: they would hold the processors that the tasks which make, or make again, the items need.
+        # Tasks start sooner than actors. And what tasks made must be worked on by tasks: actors would hold the
+        # processors that those need which are still to make the items, or to make them again.
+        made_by_tasks = any(isinstance(item, ray.ObjectRef) for item in blocks.items[:1])
+        plain = not blocks.gpus and all(isinstance(step, Always) for step in blocks.steps)
+        if made_by_tasks or plain:
             yield from _run_tasks(blocks)
             return
         crew = _Actors(blocks)
@@ -115,15 +118,22 @@ def _tasks(function: Callable[..., Any]) -> Any:
     return ray.remote(max_retries=ATTEMPTS)(function)
 
 
-def _run_tasks(blocks: Blocks[R]) -> Iterator[R]:
+def _run_tasks(blocks: Blocks[R]) -> Iterator[R | Lost]:
     task, steps, ahead = _tasks(_done), ray.put(blocks.of(())), AHEAD * _processors()
-    waiting: deque[Any] = deque()
-    for item in blocks.items:
-        waiting.append(task.remote(steps, item))
+    waiting: deque[tuple[int, Any]] = deque()
+    for at, item in enumerate(blocks.items):
+        waiting.append((at, task.remote(steps, item)))
         if len(waiting) >= ahead:
-            yield _get(waiting.popleft())
+            yield _result(*waiting.popleft())
     while waiting:
-        yield _get(waiting.popleft())
+        yield _result(*waiting.popleft())
+
+
+def _result(at: int, ref: Any) -> Any:
+    try:
+        return _get(ref)
+    except LostWorkError as error:
+        return Lost(at, str(error))
 
 
 def _processors() -> int:

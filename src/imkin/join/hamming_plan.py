@@ -249,14 +249,17 @@ def spread(ones: NDArray[np.float64]) -> NDArray[np.intp] | None:
     return order
 
 
-def choose(sample: Sample, radius: int, *, rows: int, pairs: float) -> Plan:
-    """The cheapest plan for `pairs` possible pairs of `rows` codes: brute force or the best split in blocks."""
+def choose(sample: Sample, radius: int, *, rows: int, pairs: float, row_ns: float = ROW_NS) -> Plan:
+    """The cheapest plan for `pairs` possible pairs of `rows` codes: brute force or the best split in blocks.
+
+    row_ns: what a code in a table costs, in nanoseconds; more where it travels between machines.
+    """
     best, lowest = Plan(), pairs * BRUTE_NS * sample.words * MARGIN
     known: dict[tuple[int, int], tuple[float, int]] = {}
 
     def cost(width: int, errors: int) -> tuple[float, int]:
         if (width, errors) not in known:
-            known[width, errors] = block_cost(sample, width, errors, rows=rows, pairs=pairs)
+            known[width, errors] = block_cost(sample, width, errors, rows=rows, pairs=pairs, row_ns=row_ns)
         return known[width, errors]
 
     for count in range(1, min(radius + 1, sample.bits) + 1):
@@ -276,7 +279,9 @@ def choose(sample: Sample, radius: int, *, rows: int, pairs: float) -> Plan:
     return best
 
 
-def block_cost(sample: Sample, width: int, errors: int, *, rows: int, pairs: float) -> tuple[float, int]:
+def block_cost(
+    sample: Sample, width: int, errors: int, *, rows: int, pairs: float, row_ns: float = ROW_NS
+) -> tuple[float, int]:
     """Nanoseconds of a block of so many bits, and the number of parts for which that holds."""
     best = (float("inf"), 0)
     for parts in range(errors + 1, width + 1):
@@ -285,5 +290,5 @@ def block_cost(sample: Sample, width: int, errors: int, *, rows: int, pairs: flo
             break
         key = width * (parts - errors) / parts
         candidates = pairs * sample.collision(key)
-        best = min(best, (tables * (TABLE_NS + rows * ROW_NS + candidates * PAIR_NS * sample.words), parts))
+        best = min(best, (tables * (TABLE_NS + rows * row_ns + candidates * PAIR_NS * sample.words), parts))
     return best

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from imkin.sources import Item
 from imkin.sources.download import FetchOptions, fetch, outcomes
+from imkin.sources.listed import Listed
 from imkin.sources.table import open_table, url_column, urls
 from imkin.types import Failure
 
@@ -76,3 +78,24 @@ def cache_folder(name: str) -> str:
 
     digest = hashlib.sha256(os.path.abspath(name).encode("utf-8", "surrogateescape")).hexdigest()[:16]
     return os.path.join(user_cache_dir("imkin"), "fetched", digest)
+
+
+def of_addresses(items: Sequence[Listed], folder: str) -> tuple[list[Item], list[Failure]]:
+    """Download the items that are addresses into folder: those that can be read, and why the others cannot."""
+    places = [item.place if item.fetched else "" for item in items]
+
+    def rows() -> Iterator[tuple[int, str]]:
+        return iter(enumerate(places, start=1))
+
+    fetch(rows, folder)
+    ready: list[Item] = []
+    failures: list[Failure] = []
+    for item, outcome in zip(items, outcomes(rows, folder), strict=True):
+        if not item.fetched:
+            ready.append(item)
+        elif outcome.file:
+            file = os.path.join(folder, outcome.file)
+            ready.append(RowItem(item.path, item.place, os.path.getsize(file), 0, item.root, file))
+        else:
+            failures.append(Failure(item.path, "read", outcome.error))
+    return ready, failures
