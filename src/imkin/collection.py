@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -24,10 +25,11 @@ from imkin import image as image_package
 from imkin import prints
 from imkin.catalogue import Database
 from imkin.catalogue.collections import CollectionStore, Row
-from imkin.errors import UsageError
+from imkin.errors import OutputError, UsageError
 from imkin.library import DEFAULT_METHOD, Library
 from imkin.scan import Progress, Scan, Stop, scan
-from imkin.searching import Match, Searcher, prints_of
+from imkin.searching import Match, Searcher
+from imkin.segments import Segments, Sizes, prints_of
 from imkin.sources import Item, archive
 from imkin.sources.memory import BytesItem
 from imkin.types import QUALITY_FLOOR, Failure, File, Fingerprinter, Prints, Spec
@@ -70,7 +72,7 @@ class Collection:
 
     Opened, or made if there is none of this name (create=False: UsageError). by: the method of a new one, default
     `DEFAULT_METHOD`; one that is there keeps its own, and another one asked for is a UsageError.
-    It lives as long as the library, and may be used by several threads.
+    It lives as long as the library, and may be used by several threads. sizes: when a search goes through graphs.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Collection:
         *,
         turns: bool = False,
         create: bool = True,
+        sizes: Sizes = Sizes(),
     ) -> None:
         self._library = library
         self._store = CollectionStore(library.database)
@@ -98,7 +101,11 @@ class Collection:
             stored = self._store.create(name, method=method, spec=self._made.spec, decoder=self._decoder())
         self._stored = stored
         self._check()
-        self._searcher = Searcher(self._store, stored.id, stored.spec)
+        self._segments = None
+        if stored.spec.kind == "unit vector" and (folder := _folder(library.database)) is not None:
+            self._segments = Segments(folder, self._store, stored.id, stored.spec, sizes)
+            self._segments.forget_later()
+        self._searcher = Searcher(self._store, stored.id, stored.spec, segments=self._segments, sizes=sizes)
 
     @classmethod
     def all(cls, library: Library) -> tuple[Collection, ...]:
@@ -160,15 +167,21 @@ class Collection:
         for chunk, report in _chunks(items, progress):
             scanned = self._library.scan_items(chunk, self._fingerprinter(), progress=report, stop=stop)
             done = _sum(done, self._put(scanned, {item.path: item.key for item in chunk}, replace=True))
+        self._index_if_large(progress)
         return done
 
     def add_bytes(self, images: Iterable[tuple[str, bytes]]) -> Added:
         """Add images by (name, bytes). Names need not differ; the same content again gets the newer name."""
         items: list[Item] = [BytesItem(name, data) for name, data in images]
-        return self._put(self._library.scan_items(items, self._fingerprinter()), {}, replace=False)
+        added = self._put(self._library.scan_items(items, self._fingerprinter()), {}, replace=False)
+        self._index_if_large(None)
+        return added
 
-    def add_prints(self, made: Prints, sha256s: Sequence[str], names: Sequence[str]) -> Added:
-        """Add fingerprints that were made elsewhere; sha256s (of the images' bytes, in hex) and names: one a row."""
+    def add_prints(self, made: Prints, sha256s: Sequence[str], names: Sequence[str], *, index: bool = True) -> Added:
+        """Add fingerprints that were made elsewhere; sha256s (of the images' bytes, in hex) and names: one a row.
+
+        index: make graphs where there are many new ones, which may take minutes; else call `index` some time.
+        """
         self._check_prints(made)
         rows = [
             (bytes.fromhex(sha256), name, float(quality), np.ascontiguousarray(value).tobytes())
@@ -176,6 +189,8 @@ class Collection:
         ]
         put = self._store.put(self._stored.id, rows, replace=False)
         low = tuple(name for name, quality in zip(names, made.quality, strict=True) if quality < QUALITY_FLOOR)
+        if index:
+            self._index_if_large(None)
         return Added(put.added, len(rows) - put.added, put.removed, (), low)
 
     def remove(self, members: Iterable[str]) -> int:
@@ -194,6 +209,17 @@ class Collection:
     def delete(self) -> None:
         """Forget the collection and its members. The images stay where they are."""
         self._store.delete(self._stored.id)
+        if self._segments is not None:
+            self._segments.remove()
+
+    def index(self, *, progress: Progress | None = None) -> None:
+        """Make the graphs through which many vectors are searched, now, and again where they are missing or worn.
+
+        Adding does so by itself when there are many new members. Hashes need none. OutputError: they cannot be written.
+        """
+        if self._segments is not None:
+            self._segments.build(jobs=self._library.jobs, progress=progress)
+            self._searcher.reopen()
 
     def search(
         self, image: str | bytes, *, top: int | None = None, threshold: float | None = None
@@ -260,6 +286,12 @@ class Collection:
         same = None if sha256 is None else bytes.fromhex(sha256)
         return self._searcher.search(query, same, top=top, threshold=threshold)
 
+    def _index_if_large(self, progress: Progress | None) -> None:
+        if self._searcher.wants_graphs():
+            # What was added is in the catalogue and is found without graphs: a full disk is no reason to fail.
+            with suppress(OutputError):
+                self.index(progress=progress)
+
     def _items(self, paths: Sequence[str]) -> tuple[list[Item], list[Failure]]:
         items: list[Item] = []
         failures: list[Failure] = []
@@ -317,6 +349,11 @@ class Collection:
     def _check_prints(self, made: Prints) -> None:
         if made.spec.id != self.spec.id:
             raise UsageError(f"the collection `{self.name}` holds `{self.spec.id}`, not `{made.spec.id}`")
+
+
+def _folder(database: Database) -> str | None:
+    """Where graphs lie: beside the catalogue's file; None for one in memory, whose collections go with it."""
+    return None if database.path is None else f"{database.path}.index"
 
 
 def _limits(top: int | None, threshold: float | None) -> tuple[int | None, float]:

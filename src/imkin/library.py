@@ -163,6 +163,11 @@ class Library:
         return self._database
 
     @property
+    def jobs(self) -> int | None:
+        """Threads, None for one a processor."""
+        return self._jobs
+
+    @property
     def limits(self) -> image.Limits:
         """What is refused."""
         return self._limits

@@ -21,6 +21,7 @@ from imkin.types import Spec
 # SQLite binds at most 32,766 values a statement; smaller chunks cost nothing and keep memory flat.
 CHUNK = 500
 _STORED = "id, name, method, spec, decoder, created_ns, generation, size, last"
+_MOST = 2**63 - 1
 _MEMBER = "number, sha256, name, quality, value"
 
 
@@ -177,13 +178,22 @@ class CollectionStore:
         """The members of these numbers, by number; those that are no longer there are left out."""
         return sorted(map(_row, self._chunked(_MEMBER, collection, "number", numbers)), key=lambda row: row.number)
 
-    def block(self, collection: int, *, after: int, limit: int) -> list[Row]:
-        """Up to `limit` members whose numbers come after `after`, by number."""
+    def block(self, collection: int, *, after: int, limit: int, upto: int = _MOST) -> list[Row]:
+        """Up to `limit` members whose numbers come after `after` and not after `upto`, by number."""
         rows = self._database.execute(
-            f"SELECT {_MEMBER} FROM members WHERE collection = ? AND number > ? ORDER BY number LIMIT ?",
-            (collection, after, limit),
+            f"SELECT {_MEMBER} FROM members WHERE collection = ? AND number > ? AND number <= ? "
+            "ORDER BY number LIMIT ?",
+            (collection, after, upto, limit),
         )
         return [_row(row) for row in rows]
+
+    def count(self, collection: int, *, after: int, upto: int) -> int:
+        """How many members have numbers after `after` and not after `upto`."""
+        ((count,),) = self._database.execute(
+            "SELECT count(*) FROM members WHERE collection = ? AND number > ? AND number <= ?",
+            (collection, after, upto),
+        )
+        return int(count)
 
     def _touch(self, collection: int) -> None:
         self._database.execute("UPDATE collections SET generation = generation + 1 WHERE id = ?", (collection,))

@@ -21,8 +21,8 @@ ROWS = 8192
 TIES = 256
 
 
-def best(query: Prints, many: Prints, count: int, *, threshold: float = 0.0) -> NDArray[np.int64]:
-    """Positions of at least the `count` fingerprints most like the first one of `query`, by falling likeness.
+def best(query: Prints, many: Prints, count: int, *, threshold: float = 0.0) -> tuple[NDArray[np.int64], Matrix]:
+    """At least the `count` fingerprints most like the first one of `query`, by falling likeness: (positions, likeness).
 
     Vectors come as `unit` makes them. Every one of the `count` best is among them, unless over TIES others are as
     similar to within SLACK. threshold: only those of at least this similarity, and some within SLACK below it.
@@ -34,7 +34,8 @@ def best(query: Prints, many: Prints, count: int, *, threshold: float = 0.0) -> 
         # The count-th largest; whatever lies within the slack of it may be the better one.
         limit = np.partition(similar[found], len(found) - count)[len(found) - count]
         found = found[similar[found] >= limit - SLACK]
-    return found[np.argsort(-similar[found], kind="stable")][: count + TIES]
+    found = found[np.argsort(-similar[found], kind="stable")][: count + TIES]
+    return found, similar[found]
 
 
 def unit(prints: Prints) -> Prints:
