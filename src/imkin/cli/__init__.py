@@ -4,6 +4,7 @@ options    every option, once        run     errors, interruption, progress, log
 find       group, pairs              look    rank, compare, methods, demo
 clean      clean, apply, undo, history, purge       decide  mark, decisions export, import
 leaks      leaks
+collection add, search, list, members, remove, delete, index
 gather     fetch, sort          lay     group --copy-to, --move-to, --link-to          models  list, show, pull, …
 review     the page to decide on            serve      the HTTP service
 film       frames, group --videos
@@ -15,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from imkin.cli import clean, decide, film, find, gather, judge, leaks, look, models, review, scaled, serve
+from imkin.cli import clean, collection, decide, film, find, gather, judge, leaks, look, models, review, scaled, serve
 
 app = typer.Typer(
     name="imkin",
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 find.register(app)
 look.register(app)
+collection.register(app)
 clean.register(app)
 decide.register(app)
 gather.register(app)

@@ -12,6 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imkin.join.ann_pairs import Candidates, candidates
+
+__all__ = ["ROUGH", "Candidates", "Graph", "candidates"]
+
 Numbers = NDArray[np.int64]
 Vectors = NDArray[np.float32]
 
