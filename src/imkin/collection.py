@@ -23,8 +23,9 @@ import numpy as np
 
 from imkin import image as image_package
 from imkin import prints
-from imkin.catalogue import Database
+from imkin.catalogue import Database, default_path
 from imkin.catalogue.collections import CollectionStore, Row
+from imkin.catalogue.database import SERVER_SCHEMES
 from imkin.errors import OutputError, UsageError
 from imkin.library import DEFAULT_METHOD, Library
 from imkin.scan import Progress, Scan, Stop, scan
@@ -352,8 +353,13 @@ class Collection:
 
 
 def _folder(database: Database) -> str | None:
-    """Where graphs lie: beside the catalogue's file; None for one in memory, whose collections go with it."""
-    return None if database.path is None else f"{database.path}.index"
+    """Where graphs lie: beside the catalogue's file; for a server beside the default one's, since ids are random.
+
+    None for a catalogue in memory, whose collections go with it.
+    """
+    if database.path is None:
+        return None
+    return f"{default_path() if database.path.startswith(SERVER_SCHEMES) else database.path}.index"
 
 
 def _limits(top: int | None, threshold: float | None) -> tuple[int | None, float]:
