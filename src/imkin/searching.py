@@ -25,7 +25,7 @@ DEAD = 1000
 # Without a number asked for, members are taken in lots of so many until they are below the threshold.
 LOT = 64
 # A graph sees roughly: so many times what is asked for, and some, are measured.
-MORE, SOME = 2, 16
+MORE, SOME = 1, 16
 
 
 @dataclass(frozen=True, slots=True)
