@@ -138,6 +138,7 @@ def test_the_command_writes_a_page_with_the_worst_errors(photos, groups, tmp_pat
     line = ["evaluate", str(photos), "--truth", groups, "--by", "phash", "--no-catalogue", "--out", str(out)]
     done = CliRunner().invoke(app, line, catch_exceptions=False)
     assert done.exit_code == 0 and "best F1" in done.stdout and "uAP" in done.stdout
+    assert "1,056 false pairs are too few for a rate of 1e-05" in done.stdout
     kept = json.loads((out / "evaluation.json").read_text())
     page = (out / "evaluation.html").read_text()
     assert kept["misses"][0]["a"] in page and page.count("data:image/jpeg") == 4 * 50

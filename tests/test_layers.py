@@ -72,6 +72,7 @@ HOMES = {
     "sqlite3": ("imkin.catalogue",),
     "psycopg": ("imkin.catalogue",),
     "torch": ("imkin.train", "imkin.models"),
+    "timm": ("imkin.train",),
     "ray": ("imkin.engine",),
     "faiss": ("imkin.join",),
     "av": ("imkin.sources",),

@@ -13,7 +13,7 @@ from imkin.errors import MissingPathError, UsageError
 
 torch = pytest.importorskip("torch", reason="training needs the extra `train`: pip install 'imkin[train]'")
 
-from imkin.train import augment, export, kin, loop, loss, network  # noqa: E402
+from imkin.train import augment, exam, export, kin, loop, loss, network  # noqa: E402
 from imkin.train.data import FEWEST, SIDE, Photos, gather  # noqa: E402
 from imkin.train.drawn import drawn_pictures, letterings  # noqa: E402
 
@@ -215,9 +215,9 @@ def test_validation_scores_are_those_of_the_definitions():
     similarity = torch.tensor([[0.9, 0.2], [0.9, 0.8], [0.1, 0.3]])
     truth = torch.tensor([[True, False], [False, True], [True, False]])
     # In order: 0.9 false (ties count against), 0.9 true, 0.8 true, 0.3 false, 0.2 false, 0.1 true.
-    assert loop.micro_average_precision(similarity, truth) == pytest.approx((1 / 2 + 2 / 3 + 3 / 6) / 3)
-    assert loop.recall_at_false_rate(similarity, truth, rate=0.0) == 0
-    assert loop.recall_at_false_rate(similarity, truth, rate=0.4) == pytest.approx(2 / 3)
+    assert exam.micro_average_precision(similarity, truth) == pytest.approx((1 / 2 + 2 / 3 + 3 / 6) / 3)
+    assert exam.recall_at_false_rate(similarity, truth, rate=0.0) == 0
+    assert exam.recall_at_false_rate(similarity, truth, rate=0.4) == pytest.approx(2 / 3)
 
 
 def test_the_exported_model_equals_the_trained_one(tmp_path):

@@ -31,8 +31,9 @@ FEWEST = 20
 EDIT_SIDE = 512
 # Methods that are asked whether two pictures of the folder are the same, whatever is calibrated.
 WITNESSES = ("phash", "pdq", "kin")
-# Methods that are not asked: at their own thresholds they take hundreds in a million for the same by chance.
-UNASKED = ("ahash", "dhash", "vote")
+# Methods that are not asked: at their own thresholds the hashes take hundreds in a million for the same by chance, and
+# auto says again what pdq and kin say.
+UNASKED = ("ahash", "dhash", "vote", "auto")
 VOICES_NEEDED = 2
 # Pairs of different pictures that came closest: shown, as some may be copies that only one method sees.
 CLOSEST = 12

@@ -10,13 +10,29 @@ review     the page to decide on            serve      the HTTP service
 film       frames, group --videos
 judge      calibrate, evaluate
 scaled     group and pairs over shards, plan-join
+judge      calibrate, evaluate          train   train
 """
 
 from typing import Annotated
 
 import typer
 
-from imkin.cli import clean, collection, decide, film, find, gather, judge, leaks, look, models, review, scaled, serve
+from imkin.cli import (
+    clean,
+    collection,
+    decide,
+    film,
+    find,
+    gather,
+    judge,
+    leaks,
+    look,
+    models,
+    review,
+    scaled,
+    serve,
+    train,
+)
 
 app = typer.Typer(
     name="imkin",
@@ -38,6 +54,7 @@ review.register(app)
 serve.register(app)
 judge.register(app)
 scaled.register(app)
+train.register(app)
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's way

@@ -229,12 +229,16 @@ def _write_evaluation(
 
 
 def _evaluation_lines(found: Evaluation) -> Iterator[str]:
+    from imkin.report.evaluation import few_note
+
     counts = f"{found.true_pairs:,} true pairs, {found.false_pairs:,} false ones"
     yield f"{found.method}: {found.images:,} images, {counts}\n"
     if found.unknown or found.missing:
         yield f"{found.unknown:,} images are not in the truth; {found.missing:,} rows of the truth have no image\n"
     yield f"\nuAP {found.uap:.4f}   recall {found.recall_at_fpr:.4f} at {found.fpr:g} false pairs "
     yield f"(similarity over {found.fpr_threshold:.4f})\n"
+    if note := few_note(found):
+        yield f"{note}\n"
     yield f"\n{'threshold':>9}{'precision':>11}{'recall':>9}{'F1':>9}{'true':>10}{'false':>12}\n"
     yield f"{_score_cells(found.at)}  in use\n{_score_cells(found.best)}  best F1\n"
     yield from (f"{_score_cells(score)}\n" for score in found.thresholds)

@@ -45,14 +45,25 @@ def _body(found: Evaluation, thumbnail: Thumbnail) -> Iterator[str]:
     yield table(
         ["threshold", "", "precision", "recall", "F1", "true found", "false found"], [_row(*row) for row in named]
     )
+    yield f'<p class="note">{text(few_note(found))}</p>\n</section>\n'
     if found.recall_by_kind:
         rows = [[text(kind), f"{share:.1%}"] for kind, share in found.recall_by_kind.items()]
-        yield f"<h2>Recall at {found.fpr:g} false pairs, by kind</h2>\n{table(['kind', 'recall'], rows)}"
-    yield "</section>\n"
+        heading = f"Recall at {found.fpr:g} false pairs, by kind"
+        yield f"<section>\n<h2>{heading}</h2>\n{table(['kind', 'recall'], rows)}</section>\n"
     yield from _gallery(
         "False pairs that look most alike", found.false_matches, "Is the truth right about all of these?", thumbnail
     )
     yield from _gallery("True pairs that look least alike", found.misses, "The first to be missed.", thumbnail)
+
+
+def few_note(found: Evaluation) -> str:
+    """What the recall at a rate of false pairs is worth with so few of them; empty where there are enough."""
+    if found.fpr * found.false_pairs >= 1:
+        return ""
+    return (
+        f"{found.false_pairs:,} false pairs are too few for a rate of {found.fpr:g}: the recall is that above the most "
+        "alike of them, and more pictures would lower it."
+    )
 
 
 def _line(name: str, points: Sequence[tuple[Score, float | None]]) -> Line:

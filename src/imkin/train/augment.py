@@ -291,20 +291,30 @@ class Edits:
 
 
 def edited_pairs(
-    photos: Tensor, aspect: Tensor, others: Tensor, book: Scrapbook, edits: Edits, *, generator: torch.Generator
+    photos: Tensor,
+    aspect: Tensor,
+    others: Tensor,
+    book: Scrapbook,
+    edits: Edits,
+    *,
+    generator: torch.Generator,
+    partners: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """Two edits of every photo: (2n, 3, side, side) float32 in 0..1, row i and row i + n of the same photo.
 
     photos: (n, 3, h, w) float32 in 0..1, squeezed into squares. aspect: (n,) width / height before. others:
-    (m, 3, h, w), pictures to paste around and beside.
+    (m, 3, h, w), pictures to paste around and beside. partners: photos and aspect of the second views, where these
+    are of other photos that show the same.
     """
     n = len(photos)
     mild = chance(n, edits.mild, generator=generator)
     first = torch.where(mild, torch.full((n,), 0.1 * edits.strength), torch.full((n,), edits.strength))
     second = torch.full((n,), edits.strength)
     views = []
-    for strength, boxes in zip((first, second), crop_pairs(first, second, generator=generator), strict=True):
-        picture, seen = warp(photos, aspect, boxes, strength, side=edits.side, generator=generator)
+    crops = crop_pairs(first, second, generator=generator)
+    sources = ((photos, aspect), partners or (photos, aspect))
+    for strength, boxes, (source, shape) in zip((first, second), crops, sources, strict=True):
+        picture, seen = warp(source, shape, boxes, strength, side=edits.side, generator=generator)
         around = fills(others, n, edits.strength, side=edits.side, generator=generator)
         picture = torch.where(seen, picture, around)
         picture = colour(picture, strength, generator=generator)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,19 +25,22 @@ class Photos:
     """n photos squeezed into squares: row i is `pixels[rows[i]]`.
 
     pixels: (m, 3, SIDE, SIDE) uint8, a read-only memory map. aspect: (m,) float32, width / height before squeezing.
-    rows: (n,) int64.
+    rows: (n,) int64. label: (m,) int64, equal where the same is shown; None: each shows something of its own.
+    paths: of the m photos, where they are files.
     """
 
     pixels: NDArray[np.uint8]
     aspect: NDArray[np.float32]
     rows: NDArray[np.int64]
+    label: NDArray[np.int64] | None = None
+    paths: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def take(self, rows: NDArray[np.int64]) -> Photos:
         """Some of the photos; the pixels stay on disk."""
-        return Photos(self.pixels, self.aspect, self.rows[rows])
+        return replace(self, rows=self.rows[rows])
 
     def squares(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         """(len(rows), 3, SIDE, SIDE) uint8."""
@@ -46,6 +49,10 @@ class Photos:
     def aspects(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """(len(rows),) float32, width / height."""
         return self.aspect[self.rows[rows]]
+
+    def labels(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(len(rows),) int64, equal where the same is shown."""
+        return self.rows[rows] if self.label is None else self.label[self.rows[rows]]
 
 
 def listing(folder: str) -> list[str]:
@@ -78,7 +85,9 @@ def gather(
         raise UsageError(f"{folder} holds {len(facts.aspect)} pictures; training needs at least {FEWEST}")
     aspect = np.array(facts.aspect, dtype=np.float32)
     pixels = np.load(os.path.join(cache, "photos.npy"), mmap_mode="r")
-    return Photos(pixels, aspect, np.arange(len(aspect))), failures
+    failed = {failure.path for failure in failures}
+    good = tuple(path for path in paths if path not in failed)
+    return Photos(pixels, aspect, np.arange(len(aspect)), paths=good), failures
 
 
 def _key(paths: list[str]) -> str:

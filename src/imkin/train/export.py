@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from imkin.errors import ImkinError, OutputError
-from imkin.train.network import DIM, Block, KinNet
+from imkin.train.network import Block, KinNet
 
 OPSET = 17
 LARGEST_DIFFERENCE = 1e-4
@@ -116,26 +117,48 @@ def largest_difference(network: nn.Module, model: bytes, *, side: int, seed: int
     return float(np.abs(session.run(["vectors"], {"pictures": pictures.numpy()})[0] - ours).max())
 
 
-def export(network: KinNet, path: str, *, side: int, card: dict[str, object]) -> float:
+def export(network: nn.Module, path: str, *, side: int, card: dict[str, object]) -> float:
     """Write `path` (ONNX) and its card beside it (.json), whole or not at all; returns the largest difference.
 
     Raises ImkinError if onnxruntime and torch disagree by more than LARGEST_DIFFERENCE, OutputError if the files
     cannot be written.
     """
-    deployed = Deployed(network.eval())
+    deployed = Deployed(network.eval()) if isinstance(network, KinNet) else network.eval()
     model = onnx_bytes(deployed, side=side)
     difference = largest_difference(deployed, model, side=side)
     if not difference <= LARGEST_DIFFERENCE:
         raise ImkinError(f"the exported model differs from the trained one by {difference:.2g}; nothing was written")
     facts = {
-        "input": "pictures", "layout": "NCHW", "size": side, "output": "vectors", "dim": DIM, "pooling": "in the graph",
+        "input": "pictures", "layout": "NCHW", "size": side,
+        "output": "vectors", "dim": _dim(deployed, side), "pooling": "in the graph",
         "sha256": hashlib.sha256(model).hexdigest(), **card,
     }  # fmt: skip
+    _write_both((path, model), (card_path(path), json.dumps(facts, indent=1).encode()))
+    return difference
+
+
+def _dim(network: nn.Module, side: int) -> int:
+    with torch.no_grad():
+        return int(network(torch.zeros(1, 3, side, side)).shape[1])
+
+
+def card_path(path: str) -> str:
+    """Where the card of a model stands."""
+    return os.path.splitext(path)[0] + ".json"
+
+
+def _write_both(*files: tuple[str, bytes]) -> None:
+    """Write files, both or none: each is whole under another name before the first gets its own. Raises OutputError."""
     try:
-        for name, data in ((path, model), (os.path.splitext(path)[0] + ".json", json.dumps(facts, indent=1).encode())):
+        for name, data in files:
             with open(name + ".partial", "wb") as file:
                 file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        for name, _ in files:
             os.replace(name + ".partial", name)
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-    return difference
+        for name, _ in files:
+            with contextlib.suppress(OSError):
+                os.remove(name + ".partial")
+        raise OutputError(f"cannot write {files[0][0]}: {error.strerror or error}") from error

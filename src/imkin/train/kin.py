@@ -46,6 +46,7 @@ def train_kin(wanted: argparse.Namespace) -> dict[str, object]:
     """Train, export, and say what was reached. Raises ImkinError."""
     try:
         from imkin.train import export, loop
+        from imkin.train.plan import Plan
     except ModuleNotFoundError as error:
         if error.name == "torch":
             raise MissingExtraError("training", "train") from error
@@ -58,7 +59,7 @@ def train_kin(wanted: argparse.Namespace) -> dict[str, object]:
     photos, failures = gather(wanted.photos, folder)
     for failure in failures:
         print(f"left out: {failure.path}: {failure.reason}", file=sys.stderr)  # noqa: T201
-    plan = loop.Plan(minutes=wanted.minutes, steps=wanted.steps, seed=wanted.seed, threads=wanted.threads)
+    plan = Plan(minutes=wanted.minutes, steps=wanted.steps, seed=wanted.seed, threads=wanted.threads)
     run = loop.Run(photos, plan, os.path.join(folder, "checkpoint.pt"))
     if wanted.resume:
         run.load()

@@ -8,6 +8,8 @@ from torch.nn import functional
 
 TEMPERATURE = 0.05
 ENTROPY_WEIGHT = 0.3
+# Of squared distances of unit vectors (Schroff et al. 2015, section 3.2).
+MARGIN = 0.2
 
 
 def infonce(vectors: Tensor, *, temperature: float = TEMPERATURE, memory: Tensor | None = None) -> Tensor:
@@ -41,6 +43,27 @@ def entropy(vectors: Tensor, *, floor: float = 1e-4) -> Tensor:
     distance = (vectors - vectors[nearest]).norm(dim=1)
     spread: Tensor = distance.clamp(min=floor).log().mean()
     return -spread
+
+
+def triplet(vectors: Tensor, names: Tensor, *, margin: float = MARGIN) -> Tensor:
+    """Triplet loss with semi-hard negatives (Schroff et al. 2015, eq. 3 and section 3.2), over all pairs of a name.
+
+    vectors: (m, dim) unit vectors, of one network for all sides. names: (m,) int64, equal where the same is shown.
+    The negative of an anchor and a positive is the nearest one that is farther than the positive; where there is none,
+    the farthest of all. Distances are squared. Returns the mean over all (anchor, positive).
+    """
+    distance = (2 - 2 * vectors.float() @ vectors.float().T).clamp(min=0)
+    same = names[:, None] == names
+    with torch.no_grad():
+        wrong = distance.masked_fill(same, float("inf"))
+        # (anchor, positive, negative): negatives not farther than the positive do not count.
+        beyond = wrong[:, None, :].masked_fill(wrong[:, None, :] <= distance[:, :, None], float("inf"))
+        nearest, negative = beyond.min(dim=2)
+        farthest = distance.masked_fill(same, -1.0).argmax(dim=1)
+        negative = torch.where(nearest.isinf(), farthest[:, None], negative)
+    positive = same & ~torch.eye(len(names), dtype=torch.bool, device=names.device)
+    losses = (distance - distance.gather(1, negative) + margin).clamp(min=0)
+    return losses[positive].mean()
 
 
 def batch_accuracy(vectors: Tensor) -> float:
