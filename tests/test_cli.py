@@ -112,7 +112,7 @@ def test_pairs_into_a_closed_pipe_end_quietly(photos):
 
 def test_rank_writes_one_file_an_image_with_itself_first(run, photos):
     shutil.copy(photos / "a" / "1.png", photos / "b" / "single.png")
-    done = run("rank", photos, "--out", "ranks", "--vectors", "vectors")
+    done = run("rank", photos, "--by", "phash", "--out", "ranks", "--vectors", "vectors")
     assert done.returncode == 0
     rows = (
         json.loads((run.home / "ranks" / "2.json").read_bytes()) if (run.home / "ranks" / "2.json").exists() else None
@@ -168,7 +168,7 @@ def test_demo_finds_the_copies_it_drew(run):
         (["group", "{photos}", "--by", "pahsh"], "nearest: phash"),
         (["group", "{photos}", "--threshold", "1.5"], "0..1"),
         (["group", "{photos}", "--threshold", "-0.1"], "0..1"),
-        (["group", "{photos}", "--max-bits", "65"], "0..64"),
+        (["group", "{photos}", "--by", "phash", "--max-bits", "65"], "0..64"),
         (["group", "{photos}", "--grouping", "heap"], "transitive, star, clique"),
         (["group", "{photos}", "--sample", "0"], "over 0"),
         (["group", "{photos}", "--across"], "at least two"),

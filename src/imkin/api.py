@@ -10,7 +10,7 @@ from imkin.comparison import compare as _compare
 from imkin.grouping import Kin, grouping_of
 from imkin.image import Limits
 from imkin.leakage import Leakage, find_leaks
-from imkin.library import Library, Sample, Scope, threshold_of
+from imkin.library import DEFAULT_METHOD, Library, Sample, Scope, threshold_of
 from imkin.policy import DEFAULT_RULES, parse_rules
 from imkin.result import Pair, Result, VideoResult
 from imkin.scan import Progress, Scan
@@ -27,7 +27,7 @@ Path = str | os.PathLike[str]
 
 def group(
     paths: Path | Iterable[Path],
-    by: str | Fingerprinter = "phash",
+    by: str | Fingerprinter = DEFAULT_METHOD,
     *,
     threshold: float | str | None = None,
     max_bits: int | None = None,
@@ -62,7 +62,7 @@ def group(
 
 def pairs(
     paths: Path | Iterable[Path],
-    by: str | Fingerprinter = "phash",
+    by: str | Fingerprinter = DEFAULT_METHOD,
     *,
     threshold: float | str | None = None,
     max_bits: int | None = None,
@@ -86,7 +86,7 @@ def pairs(
 
 def leaks(
     splits: Sequence[Path],
-    by: str | Fingerprinter = "phash",
+    by: str | Fingerprinter = DEFAULT_METHOD,
     *,
     labels: Path | Mapping[str, str] | None = None,
     threshold: float | None = None,
@@ -112,7 +112,7 @@ def leaks(
 
 def rank(
     paths: Path | Iterable[Path],
-    by: str | Fingerprinter = "phash",
+    by: str | Fingerprinter = DEFAULT_METHOD,
     *,
     query: Sequence[Path] = (),
     top: int | None = None,
@@ -146,7 +146,7 @@ def compare(a: Path, b: Path, *, limits: Limits = Limits()) -> Comparison:
 
 def fingerprint(
     paths: Path | Iterable[Path],
-    by: str | Fingerprinter = "phash",
+    by: str | Fingerprinter = DEFAULT_METHOD,
     *,
     turns: bool = False,
     limits: Limits = Limits(),

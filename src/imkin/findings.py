@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +11,11 @@ from numpy.typing import NDArray
 from imkin import grouping as grouping_
 from imkin.grouping import Grouping, Kin, Similarities
 from imkin.policy import Rule, choose
-from imkin.result import SCHEMA, Group, Member, Pair, Result, Summary
+from imkin.result import SCHEMA, Group, Member, Pair, Relation, Result, Summary
 from imkin.scan import Scan
 from imkin.types import QUALITY_FLOOR, File, Pairs, Prints
+
+Relate = Callable[[NDArray[np.int64], NDArray[np.int64]], list[Relation]]
 
 
 def result(
@@ -78,14 +81,33 @@ def _scorer(scanned: Scan) -> Callable[[int, int], float] | None:
     return score
 
 
-def named(pairs: Pairs, files: Sequence[File]) -> Iterator[Pair]:
+def relating(scanned: Scan) -> Relate | None:
+    """Tells how the two files of each pair are related; None for a scan whose fingerprints do not tell."""
+    if scanned.prints.spec.kind != "record":
+        return None
+
+    def relate(left: NDArray[np.int64], right: NDArray[np.int64]) -> list[Relation]:
+        from imkin.join.relation import relations
+        from imkin.prints.auto import unpack
+
+        rows, at = np.unique(np.concatenate([left, right]), return_inverse=True)
+        files = [scanned.files[row] for row in rows.tolist()]
+        sizes = np.array([(file.width, file.height) for file in files], np.int64).reshape(-1, 2)
+        records = unpack(scanned.prints.values[rows])
+        return relations(records, sizes, at[: len(left)], at[len(left) :], [file.sha256 for file in files])
+
+    return relate
+
+
+def named(pairs: Pairs, files: Sequence[File], relate: Relate | None = None) -> Iterator[Pair]:
     """Pairs of files by their paths, one after the other."""
     # In slices: lists of Python numbers of a million pairs would take 100 MB.
     for start in range(0, len(pairs), 10_000):
         part = slice(start, start + 10_000)
         rows = zip(pairs.left[part].tolist(), pairs.right[part].tolist(), pairs.similarity[part].tolist(), strict=True)
-        for a, b, similarity in rows:
-            yield Pair(files[a].path, files[b].path, similarity)
+        related = relate(pairs.left[part], pairs.right[part]) if relate else repeat(None)
+        for (a, b, similarity), relation in zip(rows, related, strict=False):
+            yield Pair(files[a].path, files[b].path, similarity, relation)
 
 
 def _with_pairs(groups: Sequence[NDArray[np.int64]], pairs: Pairs, n: int) -> Iterator[tuple[NDArray[np.int64], Pairs]]:
@@ -135,5 +157,5 @@ def _group(
             )
             for at, file in ((at, files[at]) for at in order)
         ),
-        pairs=tuple(named(pairs, scanned.files)),
+        pairs=tuple(named(pairs, scanned.files, relating(scanned))),
     )

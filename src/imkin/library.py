@@ -30,7 +30,7 @@ from imkin.sources import Filter, Item, place, places
 from imkin.types import QUALITY_FLOOR, Failure, Fingerprinter, Pixels, Prints, Spec
 
 # What images are compared by where nothing is said.
-DEFAULT_METHOD = "phash"
+DEFAULT_METHOD = "auto"
 
 # Rows of a ranking that are compared at once with all images: 64 × 1,000,000 similarities are 256 MB.
 RANK_ROWS = 64
@@ -101,7 +101,7 @@ class Library:
     def scan(
         self,
         paths: Sequence[str],
-        by: str | Fingerprinter = "phash",
+        by: str | Fingerprinter = DEFAULT_METHOD,
         *,
         turns: bool = False,
         scope: Scope = Scope(),
@@ -140,7 +140,7 @@ class Library:
     def fingerprint(
         self,
         paths: Iterable[str],
-        by: str | Fingerprinter = "phash",
+        by: str | Fingerprinter = DEFAULT_METHOD,
         *,
         turns: bool = False,
         progress: Progress | None = None,
@@ -258,7 +258,7 @@ class Library:
 
     def pairs(self, scanned: Scan, kin: Kin) -> Iterator[Pair]:
         """The pairs of files, by the order of the files. Sets of equals are compact (see `grouping.expand`)."""
-        return findings.named(grouping_.expand(kin), scanned.files)
+        return findings.named(grouping_.expand(kin), scanned.files, findings.relating(scanned))
 
     def group(
         self,

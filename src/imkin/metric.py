@@ -29,6 +29,7 @@ def similarity(a: Prints, b: Prints) -> Matrix:
     bytes: 1 if equal, else 0. bits: 1 - different bits / all bits; of `parts` hashes the second largest;
     with `turns` the largest of one upright against the other's turns, both ways.
     unit vector: the cosine, 0 where negative; with `regions` as `_regional`. gray image: `metric_ssim.similarity`.
+    record: `join.fused.similarities`.
     UsageError: the specs' ids differ. Cost: 10,000 x 10,000 of 256 bits take 0.5 GB and a few seconds.
     """
     if a.spec.id != b.spec.id:
@@ -49,6 +50,11 @@ def _measure(a: Prints, b: Prints) -> tuple[Callable[[Values, Values], Values], 
             regions, cost = int(str(a.spec.params.get("regions", 1))), float(str(a.spec.params.get("region_cost", 0.0)))
             parts_a, parts_b = (_normed(x.values.reshape(len(x), regions, x.spec.dim // regions)) for x in (a, b))
             return lambda left, right: _regional(left, right, cost), parts_a, parts_b
+        case "record":
+            from imkin.join.fused import similarities
+            from imkin.prints.auto import unpack
+
+            return lambda left, right: similarities(unpack(left), unpack(right)), a.values, b.values
         case "gray image":
             return _structural, a.values, b.values
         case "bits":

@@ -32,12 +32,43 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class Relation:
+    """What was found between images a and b of a pair.
+
+    name: one of identical bytes, identical pixels, look-alike; or what was done, in this order and joined by commas:
+    mirrored, turned, cropped, bordered, overlaid, recoloured; and where none of these, resized or re-encoded.
+    part: which of the two, "a" or "b", shows a part of the other (or stands in the other's border); None: neither.
+    box: where that part lies in the other, shares of width and height: left, top, right, bottom.
+    turn: which turn (see `prints.turn`) of b fits a. bits: of 256, of PDQ's terms, at that turn; None over 31.
+    fit: correlation of the two laid onto each other; None where the bits alone say it.
+    """
+
+    name: str
+    part: str | None = None
+    box: tuple[float, float, float, float] | None = None
+    turn: int = 0
+    bits: int | None = None
+    fit: float | None = None
+
+    def to_dict(self) -> dict[str, object]:
+        """`relation`, its name, and `evidence`, all that was found beside it."""
+        found = {key: value for key, value in asdict(self).items() if key != "name" and value is not None}
+        return {"relation": self.name, "evidence": found}
+
+
+@dataclass(frozen=True, slots=True)
 class Pair:
-    """Two images that are alike. similarity: 0..1, 1 is the same."""
+    """Two images that are alike. similarity: 0..1, 1 is the same. relation: how, where the method tells (`auto`)."""
 
     a: str
     b: str
     similarity: float
+    relation: Relation | None = None
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON object, the similarity rounded to four decimals."""
+        plain: dict[str, object] = {"a": self.a, "b": self.b, "similarity": rounded(self.similarity)}
+        return plain | (self.relation.to_dict() if self.relation else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +83,12 @@ class Group:
     reason: str
     members: tuple[Member, ...]
     pairs: tuple[Pair, ...]
+
+    @property
+    def relations(self) -> dict[str, str]:
+        """Path of a member → its relation to the keeper, in words; of those whose pair tells it."""
+        named = [(pair, pair.relation.name) for pair in self.pairs if pair.relation and self.keeper in (pair.a, pair.b)]
+        return {pair.b if pair.a == self.keeper else pair.a: name for pair, name in named}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +128,7 @@ class Result:
                 "keeper": group.keeper,
                 "reason": group.reason,
                 "members": [_rounded(member) for member in group.members],
-                "pairs": [_rounded(pair) for pair in group.pairs],
+                "pairs": [pair.to_dict() for pair in group.pairs],
             }
             for group in self.groups
         ]
@@ -105,7 +142,7 @@ class Result:
         }
 
 
-def _rounded(part: Member | Pair) -> dict[str, object]:
+def _rounded(part: Member) -> dict[str, object]:
     plain = asdict(part)
     return plain | {"similarity": None if part.similarity is None else rounded(part.similarity)}
 

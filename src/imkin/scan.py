@@ -301,6 +301,8 @@ def _collect(
 def values_of(values: Sequence[bytes], spec: Spec) -> NDArray[np.generic]:
     """Values of fingerprints, as in `Prints.values`, of their bytes as the catalogue keeps them."""
     kind: type[np.generic] = np.float32 if spec.kind == "unit vector" else np.uint8
-    width = {"bytes": 32, "bits": spec.dim // 8, "unit vector": spec.dim * 4, "gray image": 8}[spec.kind]
+    width = {"bytes": 32, "bits": spec.dim // 8, "unit vector": spec.dim * 4, "gray image": 8, "record": spec.dim // 8}[
+        spec.kind
+    ]
     flat = np.frombuffer(b"".join(values), kind)
     return flat.reshape(len(values), width // np.dtype(kind).itemsize)

@@ -76,7 +76,7 @@ def _check_form(spec: Spec, prints: Prints, n: int) -> None:
     values, quality = prints.values, prints.quality
     _check(quality.dtype == np.float32 and quality.shape == (n,), "quality is (n,) float32")
     _check(bool(((quality >= 0) & (quality <= 1)).all()), "quality is in 0..1")
-    if spec.kind == "bits":
+    if spec.kind in ("bits", "record"):
         _check(values.dtype == np.uint8 and values.shape == (n, spec.dim // 8), "bits are (n, dim // 8) uint8")
     elif spec.kind == "unit vector":
         _check(values.dtype == np.float32 and values.shape == (n, spec.dim), "vectors are (n, dim) float32")

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.uint8]
 """(h, w, 3) uint8: sRGB, upright, opaque."""
 
-Kind = Literal["bytes", "bits", "unit vector", "gray image"]
-"""What a row of `Prints.values` holds. `bytes`: equal or not (sha256). `bits`: packed, most significant first."""
+Kind = Literal["bytes", "bits", "unit vector", "gray image", "record"]
+"""What a row of `Prints.values` holds. `bytes`: equal or not (sha256). `bits`: packed, most significant first.
+`record`: several fingerprints of one picture side by side (`prints.auto.RECORD`)."""
 
 Stage = Literal["open", "read", "decode", "fingerprint"]
 
@@ -87,7 +88,7 @@ class Spec:
 class Prints:
     """Fingerprints of n images, in input order.
 
-    values: (n, dim // 8) uint8 for bits, (n, 32) uint8 for bytes, (n, dim) float32 for unit vectors,
+    values: (n, dim // 8) uint8 for bits and records, (n, 32) uint8 for bytes, (n, dim) float32 for unit vectors,
     (n,) object array of (h, w) uint8 for gray images.
     quality: (n,) float32 in 0..1; below QUALITY_FLOOR a picture is left out of joins.
     paths: the n inputs that have a row. failures: the inputs that have none.

@@ -256,6 +256,7 @@ def _group_lines(number: int, found: Group) -> Iterator[str]:
 
     names = [one_line(member.path) for member in found.members[:SHOWN_MEMBERS]]
     width = max(map(len, names))
+    relations = found.relations
     yield f"group {number}: {len(found.members):,} images\n"
     for member, name in zip(found.members, names, strict=False):
         if member.path == found.keeper:
@@ -263,6 +264,7 @@ def _group_lines(number: int, found: Group) -> Iterator[str]:
         else:
             mark = " chain" if member.similarity is None else f"{member.similarity:6.3f}"
         size = f"{member.width}x{member.height}"
-        yield f"  {mark}  {name:<{width}}  {size:>11}  {byte_size(member.bytes):>8}\n"
+        relation = relations.get(member.path, "")
+        yield f"  {mark}  {name:<{width}}  {size:>11}  {byte_size(member.bytes):>8}  {relation}".rstrip() + "\n"
     if len(found.members) > SHOWN_MEMBERS:
         yield f"          … and {len(found.members) - SHOWN_MEMBERS:,} more\n"

@@ -155,7 +155,7 @@ class Setup:
 class Method:
     """The options that say by what to compare."""
 
-    by: Annotated[str, typer.Option("--by", metavar="METHOD", help="How to compare; see `imkin methods`.")] = "phash"
+    by: Annotated[str, typer.Option("--by", metavar="METHOD", help="How to compare; see `imkin methods`.")] = "auto"
     turns: Annotated[bool, typer.Option("--turns", help="Also find turned and mirrored copies (8 positions).")] = False
     ssim_size: Annotated[
         int | None, typer.Option("--ssim-size", metavar="N", help="For ssim: compare at N pixels, not full size.")

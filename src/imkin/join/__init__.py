@@ -50,6 +50,11 @@ def near(prints: Prints, threshold: float, *, jobs: int | None = None) -> tuple[
         vectors = values[first].astype(np.float32, copy=False)
         return same, cosine.self_join(vectors, threshold, regions=regions, cost=cost)
     first, same = distinct(values.astype(np.uint8, copy=False))
+    if spec.kind == "record":
+        from imkin.join import fused
+        from imkin.prints.auto import unpack
+
+        return same, fused.self_join(unpack(values[first]), threshold, jobs=jobs)
     if spec.kind == "bytes":
         return same, Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
     count = int(str(spec.params.get("turns", 1)))

@@ -40,6 +40,12 @@ class Method:
 
 
 BUILT_IN = (
+    Method(
+        "auto",
+        "imkin.prints.auto:fingerprinter",
+        "kin, pdq and laying one onto the other, as a probability",
+        turns=True,
+    ),
     Method("exact", "imkin.prints.exact:fingerprinter", "same bytes, by sha256"),
     Method("ahash", "imkin.prints.mean:fingerprinter", "64 bits: brighter than the mean, as imagehash", turns=True),
     Method("dhash", "imkin.prints.gradient:fingerprinter", "64 bits: brighter to the right, as imagehash", turns=True),

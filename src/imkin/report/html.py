@@ -147,9 +147,12 @@ def _blocks(
         index.least.append(rounded(min((pair.similarity for pair in group.pairs), default=1.0)))
         index.won.append(sum(m.bytes for m in group.members if m.path in may_go))
         places, images = _thumbnails(group.members, thumbnail)
-        content = group.members[0].sha256
+        content, related = group.members[0].sha256, group.relations
         rows = [
-            _row(member, flags=(member.path in may_go) + 2 * (member.sha256 == content), place=place)
+            [
+                *_row(member, flags=(member.path in may_go) + 2 * (member.sha256 == content), place=place),
+                related.get(member.path, ""),
+            ]
             for member, place in zip(group.members, places, strict=True)
         ]
         yield from words.add(number, _json([shown(group.reason), rows]))

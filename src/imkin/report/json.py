@@ -64,7 +64,7 @@ def result_json(result: Result) -> Iterator[str]:
 
 def json_lines(pairs: Iterable[Pair]) -> Iterator[str]:
     """Each pair as one line of JSON, ASCII only."""
-    return (json.dumps({"a": p.a, "b": p.b, "similarity": rounded(p.similarity)}) + "\n" for p in pairs)
+    return (json.dumps(pair.to_dict()) + "\n" for pair in pairs)
 
 
 def _counts(result: Result, run: Run, *, removable: Sequence[str]) -> dict[str, object]:
@@ -99,10 +99,10 @@ def _result_parts(result: Result) -> dict[str, object]:
 
 def _group(group: Group) -> dict[str, object]:
     whole = asdict(group)
-    for part in (*whole["pairs"], *whole["members"]):
+    for part in whole["members"]:
         if part["similarity"] is not None:
             part["similarity"] = rounded(part["similarity"])
-    return whole
+    return whole | {"pairs": [pair.to_dict() for pair in group.pairs]}
 
 
 def _object(parts: dict[str, object]) -> Iterator[str]:

@@ -83,7 +83,7 @@
   // ---- one group
   const SHOWN = 24;
   const opened = new Map();
-  function member([path, url, width, height, bytes, similarity, flags, place], first, images) {
+  function member([path, url, width, height, bytes, similarity, flags, place, relation], first, images) {
     const item = make("li", first ? "keeper" : "");
     const cut = Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\")) + 1;
     const link = item.appendChild(make("a", "frame"));
@@ -100,7 +100,7 @@
     else {
       const rest = flags & 1 ? "" : ", stays";
       if (flags & 2) score.append("identical file", make("small", "", rest));
-      else score.append(alike(similarity), make("small", "", ` to the kept one${rest}`));
+      else score.append(alike(similarity), make("small", "", ` to the kept one${rest}`), make("small", "", relation));
     }
     item.append(make("p", "name", path.slice(cut)));
     const facts = item.appendChild(make("p", "facts", `${width} × ${height}, ${size(bytes)}`));
