@@ -83,7 +83,8 @@ def _scorer(scanned: Scan) -> Callable[[int, int], float] | None:
 
 def relating(scanned: Scan) -> Relate | None:
     """Tells how the two files of each pair are related; None for a scan whose fingerprints do not tell."""
-    if scanned.prints.spec.kind != "record":
+    # A scan over shards keeps the records on disk.
+    if scanned.prints.spec.kind != "record" or not scanned.prints.values.size:
         return None
 
     def relate(left: NDArray[np.int64], right: NDArray[np.int64]) -> list[Relation]:
