@@ -12,7 +12,7 @@ from imkin.catalogue import Database
 from imkin.grouping import Kin
 from imkin.library import Library
 from imkin.review import Pictures, Session, open_session
-from imkin.review.session import About
+from imkin.review.about import About
 from imkin.scan import Scan
 from imkin.types import File, Pairs, Prints, Spec
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from dataclasses import dataclass
 
 import pytest
 
@@ -10,8 +11,8 @@ from imkin.catalogue import Database
 from imkin.catalogue.decisions import DecisionStore
 from imkin.errors import UsageError
 from imkin.review import carrying, shown
+from imkin.review.about import STATES
 from imkin.review.pictures import SCREEN, THUMBNAIL, Pictures, trim
-from imkin.review.session import STATES
 from reviewing import lay_photos, made_session, session_on
 
 
@@ -299,6 +300,27 @@ def test_the_oldest_thumbnails_go_when_there_are_too_many(tmp_path):
         os.utime(path, ns=(number, number))
     assert trim(str(tmp_path), most=25) == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["2.jpg", "3.jpg"]
+
+
+def test_relations_are_told_of_pairs_with_the_keeper_and_asked_once():
+    @dataclass(frozen=True)
+    class Relation:
+        name: str
+
+    asked = []
+
+    def relate(left, right):
+        asked.append(len(left))
+        return [Relation("cropped" if a else "resized") for a in left.tolist()]
+
+    with Database(None) as database:
+        session = made_session(database, 3)
+        assert shown.relations(session) == [[], [], []]
+        session.relate = relate
+        assert shown.relations(session) == [["resized"], ["cropped"], ["cropped"]]
+        session.outlook = lambda numbers: {number: {} for number in numbers}
+        assert [pair[4] for pair in shown.group(session, 1)["pairs"]] == ["cropped"]
+        assert asked == [3]
 
 
 def test_sharpness_tells_a_blurred_copy(tmp_path):

@@ -322,3 +322,18 @@ def test_a_service_with_roots_offers_the_page_on_each_of_them(chromium, photos, 
         page.reload()
         ready(page)
         says(page, "#progress", "0 of 3 groups decided")
+
+
+def test_two_reviews_at_once_do_not_shut_each_other_out(chromium, photos, tmp_path):
+    with (
+        session_on(photos, tmp_path / "c.sqlite") as session,
+        serving(session) as first,
+        serving(session) as second,
+    ):
+        context = chromium.new_context()
+        page = context.new_page()
+        page.goto(first)
+        page.goto(second)
+        assert page.goto(origin(first) + "api/review").status == 200
+        assert page.goto(origin(second) + "api/review").status == 200
+        context.close()

@@ -11,7 +11,6 @@ import os
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
@@ -23,34 +22,20 @@ from imkin.catalogue import Database
 from imkin.catalogue.choices import Choice, ChoiceStore
 from imkin.catalogue.decisions import Decision, DecisionStore
 from imkin.errors import UsageError
+from imkin.findings import relating
 from imkin.grouping import Grouping, Kin, Similarities
 from imkin.library import Library, Scope
 from imkin.plan import Member, Plan, Verb
 from imkin.policy import Facts, choose
+from imkin.review.about import About, Relate, Standing
 from imkin.review.pictures import Pictures
 from imkin.scan import Scan
 from imkin.types import File, Pairs
-
-State = Literal["open", "kept", "all", "different"]
-STATES: tuple[State, ...] = ("open", "kept", "all", "different")
 
 # How far below the threshold of the run a person can look. Pairs are measured once, down to here.
 REACH = 0.1
 # Thresholds whose groups are counted ahead, from the lowest to 1.
 STOPS = 21
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Where a group stands. keeper: the kept one, or the one that the rules on size, bytes and time suggest.
-
-    going: files that go, or would if the keeper were kept.
-    """
-
-    state: State
-    keeper: int
-    kept: tuple[int, ...]
-    going: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +46,6 @@ class _Step:
     at: int
     choices: Mapping[int, Choice | None]
     verdicts: Mapping[tuple[str, str], Decision | None]
-
-
-@dataclass(frozen=True, slots=True)
-class About:
-    """What a session is about. references: how many roots, the first ones, are reference folders."""
-
-    wish: Wish
-    method: str
-    threshold: float
-    floor: float
-    grouping: Grouping = "transitive"
-    references: int = 0
-    limits: image.Limits = image.Limits()
 
 
 def open_session(
@@ -94,13 +66,23 @@ def open_session(
     kin = library.kin(scanned, floor, scope=scope, verdicts=same)
     about = About(wish, scanned.prints.spec.name, threshold, floor, grouping, len(scope.reference), limits)
     pictures = Pictures(library.pixels, folder=thumbnails)
-    return Session(scanned, kin, about=about, database=database, pictures=pictures)
+    return Session(scanned, kin, about=about, database=database, pictures=pictures, relate=relating(scanned))
 
 
 class Session:
     """One person at work on one scan. All methods may be called from any thread."""
 
-    def __init__(self, scanned: Scan, kin: Kin, *, about: About, database: Database, pictures: Pictures) -> None:
+    def __init__(
+        self,
+        scanned: Scan,
+        kin: Kin,
+        *,
+        about: About,
+        database: Database,
+        pictures: Pictures,
+        relate: Relate | None = None,
+    ) -> None:
+        self.relate = relate
         self.scanned, self.about, self.database, self.pictures = scanned, about, database, pictures
         self.lock = threading.RLock()
         self.files: tuple[File, ...] = scanned.files
@@ -116,6 +98,7 @@ class Session:
         self._steps: list[_Step] = []
         self._suggested: dict[tuple[int, ...], int] = {}
         self._facts: dict[str, Facts] = {}
+        self._related: dict[tuple[int, int], str] = {}
         self._decisions: dict[tuple[str, str], Decision] = {}
         self._choices: dict[int, Choice] = {}
         self._recall()
@@ -196,6 +179,16 @@ class Session:
             return None
         found = self._decisions.get(_pair(self.files[a].sha256, self.files[b].sha256))
         return found.verdict if found else None
+
+    def relations(self, pairs: Sequence[tuple[int, int]]) -> list[str]:
+        """How the two files of each pair are related, in words; empty where the method does not tell."""
+        if self.relate is None:
+            return [""] * len(pairs)
+        missing = [pair for pair in dict.fromkeys(pairs) if pair not in self._related]
+        if missing:
+            left, right = (np.array([pair[side] for pair in missing], np.int64) for side in (0, 1))
+            self._related.update(zip(missing, (each.name for each in self.relate(left, right)), strict=True))
+        return [self._related[pair] for pair in pairs]
 
     def stays(self, at: int) -> str:
         """Why a file never goes, as far as the scan tells, or empty."""

@@ -10,7 +10,8 @@ import numpy as np
 from imkin.plan import KEEP, Action, Plan
 from imkin.report.files import shown
 from imkin.result import rounded
-from imkin.review.session import STATES, Session
+from imkin.review.about import STATES
+from imkin.review.session import Session
 
 # Of a larger group, only similarities with the kept files are told: the list would grow with the square.
 ALL_PAIRS_UP_TO = 32
@@ -115,10 +116,12 @@ def group(session: Session, number: int) -> Plain:
         members = session.members(number)
         kept = [at for at in members if at in planned and planned[at].do == KEEP]
         few = len(members) <= ALL_PAIRS_UP_TO
-        pairs = [
-            [a, b, None if (s := session.measured(a, b)) is None else rounded(s), session.verdict(a, b)]
+        couples = [
+            (a, b)
             for a, b in _couples(members, kept, few=few)
+            if session.measured(a, b) is not None or session.verdict(a, b)
         ]
+        names = session.relations([(min(pair), max(pair)) for pair in couples])
         return {
             "id": number,
             "members": [
@@ -133,7 +136,10 @@ def group(session: Session, number: int) -> Plain:
                 }
                 for at in members
             ],
-            "pairs": [pair for pair in pairs if pair[2] is not None or pair[3]],
+            "pairs": [
+                [a, b, None if (s := session.measured(a, b)) is None else rounded(s), session.verdict(a, b), name]
+                for (a, b), name in zip(couples, names, strict=True)
+            ],
             "keeper": kept[0] if kept else members[0],
         }
 
@@ -142,6 +148,23 @@ def _couples(members: Sequence[int], kept: Sequence[int], *, few: bool) -> Itera
     if few:
         return ((a, b) for at, a in enumerate(members) for b in members[at + 1 :])
     return ((a, b) for a in kept[:1] for b in members if b != a)
+
+
+def relations(session: Session) -> list[list[str]]:
+    """For each group, how its other files are related to its keeper, each relation once; empty where nobody tells."""
+    with session.lock:
+        ends = [(number, each.keeper) for number, each in enumerate(session.standings)]
+        couples = [
+            (number, (at, keeper) if at < keeper else (keeper, at))
+            for number, keeper in ends
+            for at in session.groups[number]
+            if at != keeper and session.measured(at, keeper) is not None
+        ]
+    names = session.relations([pair for _, pair in couples])
+    found: list[set[str]] = [set() for _ in ends]
+    for (number, _), name in zip(couples, names, strict=True):
+        found[number].update({name} - {""})
+    return [sorted(each) for each in found]
 
 
 def sharpness(session: Session, files: Sequence[int]) -> list[float | None]:

@@ -18,7 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from imkin.server.problems import answer
 from imkin.server.settings import Settings, is_loopback
 
-COOKIE = "imkin_token"
+# Cookies belong to a name and not to a port: each port's service has a cookie of its own.
+COOKIE = "imkin_token_{port}"
 # Whether the service lives is no secret, and what asks for it holds no token.
 OPEN = ("/healthz",)
 
@@ -38,6 +39,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, *, settings: Settings) -> None:
         self._app, self._settings = app, settings
+        self._cookie = COOKIE.format(port=settings.port)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or hand on."""
@@ -67,11 +69,11 @@ class Guard:
         if not self._settings.token or scope["path"] in OPEN:
             return None
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        given = [*_tokens(headers), *(value for name, value in query if name == "token")]
+        given = [*_tokens(headers, self._cookie), *(value for name, value in query if name == "token")]
         if not any(_equal(token, self._settings.token) for token in given):
             return answer(401, "token", "a token is needed", headers={"www-authenticate": 'Bearer realm="imkin"'})
         if scope["method"] == "GET" and any(name == "token" for name, _ in query):
-            return _remember(scope, query, self._settings.token)
+            return _remember(scope, query, self._cookie, self._settings.token)
         return None
 
     def _is_ours(self, host: str) -> bool:
@@ -109,7 +111,7 @@ def _from_here(scope: Scope, headers: Mapping[str, str], host: str) -> bool:
     return scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate"
 
 
-def _tokens(headers: Mapping[str, str]) -> list[str]:
+def _tokens(headers: Mapping[str, str], cookie: str) -> list[str]:
     """What a request shows: a bearer token, the password of http://any:TOKEN@host, or the cookie."""
     found = []
     kind, _, rest = headers.get("authorization", "").partition(" ")
@@ -122,7 +124,7 @@ def _tokens(headers: Mapping[str, str]) -> list[str]:
         cookies = SimpleCookie(headers.get("cookie", ""))
     except CookieError:
         return found
-    return [*found, cookies[COOKIE].value] if COOKIE in cookies else found
+    return [*found, cookies[cookie].value] if cookie in cookies else found
 
 
 def _equal(given: str, token: str) -> bool:
@@ -130,13 +132,13 @@ def _equal(given: str, token: str) -> bool:
     return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), token.encode())
 
 
-def _remember(scope: Scope, query: list[tuple[str, str]], token: str) -> Response:
+def _remember(scope: Scope, query: list[tuple[str, str]], cookie: str, token: str) -> Response:
     """Keep the token of a link in a cookie, and show the address without it."""
     rest = urlencode([(name, value) for name, value in query if name != "token"])
     # One slash: an address of two would be another host's.
     path = "/" + scope["path"].lstrip("/\\")
     response = RedirectResponse(f"{path}?{rest}" if rest else path, status_code=303)
-    response.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=scope["scheme"] == "https")
+    response.set_cookie(cookie, token, httponly=True, samesite="strict", secure=scope["scheme"] == "https")
     return response
 
 

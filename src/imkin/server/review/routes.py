@@ -148,6 +148,11 @@ def _read(api: APIRouter, desk: Desk) -> None:
     def stops() -> shown.Plain:
         return {"stops": desk.session.stops()}
 
+    @api.get("/relations")
+    def relations(revision: int) -> shown.Plain:
+        desk.check(revision)
+        return {"relations": shown.relations(desk.session)}
+
     @api.get("/groups/{number}")
     def group(number: int, revision: int) -> shown.Plain:
         desk.check(revision)

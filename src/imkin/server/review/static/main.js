@@ -28,6 +28,7 @@ async function load({ file = null } = {}) {
   tell(told);
   const kept = file === null ? -1 : groups.groupOf(file);
   choose(kept);
+  learnRelations(groups);
 }
 
 function filters() {
@@ -93,9 +94,24 @@ function fillFolders() {
     ...rows.map(({ id, name, n }) => make("option", { value: id }, `${name} (${count(n)})`)));
   byId("folder").value = chosen;
   if (byId("folder").selectedIndex < 0) byId("folder").value = "";
-  const relations = new Set((groups.relation ?? []).flat());
-  byId("relation-field").hidden = !relations.size;
-  byId("relation").replaceChildren(make("option", { value: "" }, "All"), ...[...relations].sort().map((name) => make("option", { value: name }, name)));
+}
+
+// How pictures are related, where the method tells. Nothing waits for it.
+async function learnRelations(model) {
+  byId("relation-field").hidden = true;
+  byId("relation").value = "";
+  let told;
+  try {
+    told = (await get(`/relations?revision=${model.revision}`)).relations;
+  } catch {
+    return;
+  }
+  const names = [...new Set(told.flat())].sort();
+  if (model !== groups || !names.length) return;
+  model.relation = told;
+  byId("relation").replaceChildren(make("option", { value: "" }, "All"), ...names.map((name) => make("option", { value: name }, name)));
+  byId("relation-field").hidden = false;
+  if (current() >= 0) stage.head();
 }
 
 // How much is decided.

@@ -161,7 +161,7 @@ export class Stage {
     if (pair?.[3] === "different") return ["different, you said", ""];
     if (file.content === kept.content) return ["Identical file", ""];
     if (!pair || pair[2] === null) return ["not directly like it", ""];
-    return [alike(pair[2]), `${pair[4] ? ` ${pair[4]}` : ""} to the ${this.groups.state[this.group] === OPEN ? "suggested" : "kept"} one`];
+    return [alike(pair[2]), `${pair[4] ? `, ${pair[4]},` : ""} to the ${this.groups.state[this.group] === OPEN ? "suggested" : "kept"} one`];
   }
 
   // ---- drawing
