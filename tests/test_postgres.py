@@ -15,11 +15,13 @@ from cleaning import lay, plan_of, tree
 from drawn import picture, write
 from imkin.actions import apply, history, recover, undo
 from imkin.catalogue import Database, PrintStore
+from imkin.catalogue.choices import Choice, ChoiceStore
 from imkin.catalogue.collections import CollectionStore
 from imkin.catalogue.database import MIGRATIONS
 from imkin.catalogue.decisions import DecisionStore
 from imkin.catalogue.journal import Journal
 from imkin.catalogue.postgres import without_password
+from imkin.catalogue.transfer import TABLES, copy, counts
 from imkin.cli import app
 from imkin.errors import CatalogueError, UsageError
 from imkin.types import Failure, File
@@ -429,3 +431,86 @@ def test_the_password_itself_is_taken_out_of_errors_too(url):
         database.execute(f"SELECT '{PASSWORD}'::bigint")
     assert "***" in str(caught.value)
     assert PASSWORD not in str(caught.value)
+
+
+def filled(path, tmp_path):
+    """A catalogue with a row of everything; returns the folder whose files a run of it changed."""
+    root = tmp_path / "root"
+    lay(root, {"a.jpg": "x", "b.jpg": "x", os.fsdecode(b"caf\xe9.jpg"): "x"})
+    for seed in range(3):
+        write(tmp_path / "p" / f"{seed}.png", picture(seed))
+    (tmp_path / "p" / "bad.jpg").write_bytes(b"\xff\xd8\xff\xe0 broken")
+    with imkin.Library(path) as library:
+        library.scan([str(tmp_path / "p")], "phash")
+        imkin.Collection(library, "photos", "phash").add([str(tmp_path / "p")])
+    with Database(path, durable=True) as database:
+        DecisionStore(database).mark("0a" * 32, "0b" * 32, "same", decided_ns=5)
+        ChoiceStore(database).put([Choice(os.fsdecode(b"/caf\xe9"), "0a" * 32, "keep")])
+        apply(plan_of(root, ("a.jpg", "b.jpg")), database=database)
+    return root
+
+
+def test_a_catalogue_goes_to_the_server_and_back_with_everything_and_its_run_can_be_undone(url, tmp_path):
+    start, end = str(tmp_path / "c.sqlite"), str(tmp_path / "back.sqlite")
+    root = filled(start, tmp_path)
+    run = CliRunner().invoke
+    for _ in range(2):
+        done = run(app, ["catalogue", "copy", start, url])
+        assert done.exit_code == 0, done.output
+        assert secretless(done.output)
+    assert run(app, ["catalogue", "copy", url, end]).exit_code == 0
+    with Database(start) as a, Database(url) as b, Database(end) as c:
+        assert counts(a) == counts(b) == counts(c)
+        assert min(counts(a).values()) >= 1
+        columns = {table: [row[1] for row in a.execute(f"PRAGMA table_info({table})")] for table in TABLES}
+        assert columns.keys() == {name for (name,) in a.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+        for table, names in columns.items():
+            query = f"SELECT {', '.join(name for name in names if name != 'host')} FROM {table} ORDER BY 1, 2, 3"
+            assert a.execute(query) == b.execute(query) == c.execute(query)
+    with imkin.Library(url) as library:
+        assert library.scan([str(tmp_path / "p")], "phash").made == 0
+        matches = imkin.Collection(library, "photos").search(str(tmp_path / "p" / "1.png"), top=1)
+        assert [match.similarity for match in matches] == [1.0]
+    with Database(url, durable=True) as database:
+        undo(database=database)
+        assert Journal(database).begin("", verb="trash").id == 2
+    assert sorted(tree(root)) == sorted(["a.jpg", "b.jpg", os.fsdecode(b"caf\xe9.jpg")])
+
+
+def test_a_copy_into_a_catalogue_in_use_keeps_what_is_newer_there(url, tmp_path):
+    a, b = "0a" * 32, "0b" * 32
+    with Database(str(tmp_path / "c.sqlite"), durable=True) as file, Database(url, durable=True) as server:
+        DecisionStore(file).mark(a, b, "same", decided_ns=5)
+        DecisionStore(server).mark(a, b, "different", decided_ns=6)
+        Journal(file).set_state(Journal(file).begin("mine", verb="trash").id, "applied")
+        Journal(server).set_state(Journal(server).begin("theirs", verb="trash").id, "applied")
+        assert copy(file, server).runs_left == 1
+        assert DecisionStore(server).all()[0].verdict == "different"
+        assert [Journal(server).plan(run.id) for run in Journal(server).runs()] == ["theirs"]
+
+
+def test_a_copy_of_what_cannot_be_copied_is_refused_before_anything_is_written(url, tmp_path):
+    path = str(tmp_path / "c.sqlite")
+    spec = imkin.fingerprint([], "phash").spec
+    with Database(path, durable=True) as file, Database(url, durable=True) as server:
+        save(file, range(3))
+        for database in (file, server):
+            CollectionStore(database).create("photos", method="phash", spec=spec, decoder="1")
+        with pytest.raises(CatalogueError, match="another collection called `photos`"):
+            copy(file, server)
+        Journal(file).begin("", verb="trash")
+        with pytest.raises(UsageError, match=r"run 1 of .* is not finished"):
+            copy(file, server)
+        with pytest.raises(UsageError, match="same catalogue"):
+            copy(server, server)
+        assert counts(server)["prints"] == 0
+    assert CliRunner().invoke(app, ["catalogue", "copy", str(tmp_path / "none"), url]).exit_code == 2
+    assert not (tmp_path / "none").exists()
+
+
+def test_show_says_what_is_there_and_no_password(url):
+    with Database(url) as database:
+        save(database, range(1234))
+    done = CliRunner().invoke(app, ["catalogue", "show", "--catalogue", url])
+    assert done.output.splitlines()[0].startswith("postgresql://imkin:***@127.0.0.1")
+    assert "1,234" in done.output

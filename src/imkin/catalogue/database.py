@@ -172,6 +172,14 @@ class Database:
         with self._lock:
             self._backend.put(table, columns, rows, key)
 
+    def numbered(self, table: str) -> None:
+        """After rows were put with numbers of their own: the next one is given a higher number. In a transaction."""
+        if self._server:
+            with self._lock:
+                self._backend.execute(
+                    f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT max(id) FROM {table}))", ()
+                )
+
     def close(self) -> None:
         """Give the catalogue back; a closed database is of no further use."""
         with self._lock:

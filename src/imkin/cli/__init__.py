@@ -3,12 +3,11 @@
 options    every option, once        run     errors, interruption, progress, log
 find       group, pairs              look    rank, compare, methods, demo
 clean      clean, apply, undo, history, purge       decide  mark, decisions export, import
-leaks      leaks
 collection add, search, list, members, remove, delete, index
+leaks      leaks                 catalogues  catalogue show, copy
 gather     fetch, sort          lay     group --copy-to, --move-to, --link-to          models  list, show, pull, …
 review     the page to decide on            serve      the HTTP service
 film       frames, group --videos
-judge      calibrate, evaluate
 scaled     group and pairs over shards, plan-join
 judge      calibrate, evaluate          train   train
 """
@@ -18,6 +17,7 @@ from typing import Annotated
 import typer
 
 from imkin.cli import (
+    catalogues,
     clean,
     collection,
     decide,
@@ -45,6 +45,7 @@ find.register(app)
 look.register(app)
 collection.register(app)
 clean.register(app)
+catalogues.register(app)
 decide.register(app)
 gather.register(app)
 leaks.register(app)
