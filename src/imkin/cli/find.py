@@ -253,6 +253,7 @@ def table(result: Result) -> Iterator[str]:
 def _group_lines(number: int, found: Group) -> Iterator[str]:
     from imkin.report.files import one_line
     from imkin.report.html import byte_size
+    from imkin.result import rounded
 
     names = [one_line(member.path) for member in found.members[:SHOWN_MEMBERS]]
     width = max(map(len, names))
@@ -262,7 +263,7 @@ def _group_lines(number: int, found: Group) -> Iterator[str]:
         if member.path == found.keeper:
             mark = "  keep"
         else:
-            mark = " chain" if member.similarity is None else f"{member.similarity:6.3f}"
+            mark = " chain" if member.similarity is None else f"{rounded(member.similarity):6.4f}"
         size = f"{member.width}x{member.height}"
         relation = relations.get(member.path, "")
         yield f"  {mark}  {name:<{width}}  {size:>11}  {byte_size(member.bytes):>8}  {relation}".rstrip() + "\n"

@@ -100,7 +100,7 @@
     else {
       const rest = flags & 1 ? "" : ", stays";
       if (flags & 2) score.append("identical file", make("small", "", rest));
-      else score.append(alike(similarity), make("small", "", ` to the kept one${rest}`), make("small", "", relation));
+      else score.append(alike(similarity), make("small", "", ` to the kept one${rest}${relation && `; ${relation}`}`));
     }
     item.append(make("p", "name", path.slice(cut)));
     const facts = item.appendChild(make("p", "facts", `${width} × ${height}, ${size(bytes)}`));
