@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 from hashlib import sha256
 from html.parser import HTMLParser
 from itertools import accumulate
@@ -18,7 +19,7 @@ import pytest
 
 from imkin.errors import OutputError
 from imkin.report.html import BLOCK_GROUPS, THUMBNAILS_PER_GROUP, byte_size, file_url, write_html
-from imkin.result import Group, Member, Pair, Result, Summary
+from imkin.result import Group, Member, Pair, Relation, Result, Summary
 from imkin.types import Failure
 
 HOSTILE = (
@@ -92,9 +93,9 @@ def test_every_member_stands_in_the_page_with_its_facts_and_its_picture(tmp_path
         [
             "largest picture",
             [
-                ["/p/a.jpg", "file:///p/a.jpg", 640, 480, 1000, None, 2, 0],
-                ["/p/b.jpg", "file:///p/b.jpg", 640, 480, 1000, 0.9688, 1, 1],
-                ["/p/none.jpg", "file:///p/none.jpg", 640, 480, 1000, 0.9688, 1, -1],
+                ["/p/a.jpg", "file:///p/a.jpg", 640, 480, 1000, None, 2, 0, ""],
+                ["/p/b.jpg", "file:///p/b.jpg", 640, 480, 1000, 0.9688, 1, 1, ""],
+                ["/p/none.jpg", "file:///p/none.jpg", 640, 480, 1000, 0.9688, 1, -1, ""],
             ],
         ]
     ]
@@ -140,7 +141,7 @@ def test_equal_files_share_one_picture_and_a_huge_group_stays_small(tmp_path: Pa
     many = group_of(*(f"/p/{i}.jpg" for i in range(200)))
     page = write(tmp_path, result_of(twins, many))
     assert [len(pictures) for pictures in page.pictures()] == [1, THUMBNAILS_PER_GROUP]
-    assert [row[6:] for row in page.groups()[0][1]] == [[2, 0], [2, 0]]
+    assert [row[6:8] for row in page.groups()[0][1]] == [[2, 0], [2, 0]]
     assert [row[7] for row in page.groups()[1][1]] == [*range(THUMBNAILS_PER_GROUP), *[-1] * 140]
 
 
@@ -218,3 +219,10 @@ def test_a_browser_shows_the_groups_in_view_and_no_others(tmp_path: Path) -> Non
     assert "1 of 3,005</output>" in tree
     assert '<p class="name">&lt;img src=x onerror=alert(1)&gt;.jpg</p>' in tree
     assert "<img src=x" not in tree
+
+
+def test_a_member_tells_how_it_is_related_to_the_kept_file(tmp_path: Path) -> None:
+    group = group_of("/p/a.jpg", "/p/b.jpg")
+    pair = replace(group.pairs[0], relation=Relation("mirrored, cropped"))
+    page = write(tmp_path, result_of(replace(group, pairs=(pair,))))
+    assert [row[8] for row in page.groups()[0][1]] == ["", "mirrored, cropped"]

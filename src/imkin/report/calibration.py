@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from imkin.measured import Calibrated, Calibration, Likeness, Point
 from imkin.report.chart import COLOURS, Axis, Line, Mark, chart
 from imkin.report.files import write_atomic
-from imkin.report.page import Thumbnail, page, side_by_side, table, text
+from imkin.report.head import text
+from imkin.report.page import Thumbnail, page, side_by_side, table
 
 # The chart's horizontal axis: powers of ten of false pairs per million.
 LOWEST, HIGHEST = -2, 4

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from imkin.measured import Evaluation, Judged, Score
 from imkin.report.chart import Axis, Line, Mark, chart
 from imkin.report.files import write_atomic
-from imkin.report.page import Thumbnail, page, side_by_side, table, text
+from imkin.report.head import text
+from imkin.report.page import Thumbnail, page, side_by_side, table
 
 LOWEST = 0.5
 """Left end of the chart's axis of similarity."""

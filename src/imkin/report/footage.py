@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import base64
 import csv
-import hashlib
 import html
 import io
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from importlib.resources import files as package_files
 
 from imkin import image
-from imkin.report.files import name_bytes, shown, write_atomic
+from imkin.report.files import name_bytes, write_atomic
+from imkin.report.head import head, text
 from imkin.report.html import byte_size, file_url
 from imkin.report.timeline import time_code
 from imkin.result import Stretch, VideoGroup, VideoMember, VideoPair, VideoResult
@@ -102,15 +101,10 @@ class _Page:
 
     def parts(self, about: dict[str, str]) -> Iterator[str]:
         found = self._found
-        style = "".join(
-            package_files("imkin.report").joinpath(name).read_text("utf-8") for name in ("report.css", "footage.css")
-        )
-        digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-        policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-        yield _HEAD.format(policy=policy, style=style)
+        yield head("imkin report: videos", styles=("report.css", "footage.css"))
         yield '<header class="top">\n<h1>imkin report: videos</h1>\n<dl class="about">\n'
         for name, value in {**about, "Method": f"{found.method}, similarity {found.threshold:g} and over"}.items():
-            yield f"<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>\n"
+            yield f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>\n"
         yield '</dl>\n<dl class="figures">\n'
         pairs = sum(len(group.pairs) for group in found.groups)
         for number, noun in ((found.videos, "videos"), (len(found.groups), "groups"), (pairs, "pairs")):
@@ -129,11 +123,11 @@ class _Page:
     def _group(self, number: int, group: VideoGroup) -> Iterator[str]:
         lengths = {member.path: member.length_s for member in group.members}
         yield f'<section>\n<h2>Group {number}</h2>\n<p class="why">Keep <b>'
-        yield f"{_text(os.path.basename(group.keeper))}</b>: {_text(group.reason)}</p>\n"
+        yield f"{text(os.path.basename(group.keeper))}</b>: {text(group.reason)}</p>\n"
         for member in group.members:
             pair = link_of(member, group)
             yield f'<div class="video">\n<p class="name"><a href="{html.escape(file_url(member.path))}">'
-            yield f"{_text(member.path)}</a></p>\n"
+            yield f"{text(member.path)}</a></p>\n"
             facts = f"{member.width}×{member.height}, {time_code(member.length_s)[:-2]} long, {byte_size(member.bytes)}"
             yield f'<p class="facts">{facts}</p>\n'
             if pair is None:
@@ -150,7 +144,7 @@ class _Page:
         other, stretches = from_side_of(member.path, pair)
         yield f'<p class="score">similarity {pair.similarity:.3f}, {pair.share:.0%} of the shorter one</p>\n'
         for stretch in stretches:
-            yield f'<p class="facts">{_text(told(stretch, os.path.basename(other)))}</p>\n'
+            yield f'<p class="facts">{text(told(stretch, os.path.basename(other)))}</p>\n'
         longest = max(member.length_s, lengths[other], 1e-3)
         yield _bars(member.length_s, [(each.a_start_s, each.a_end_s) for each in stretches], longest)
         yield _bars(lengths[other], [(each.b_start_s, each.b_end_s) for each in stretches], longest)
@@ -174,8 +168,8 @@ class _Page:
         if pixels is not None:
             jpeg = image.encode_jpeg(image.thumbnail(pixels, side=THUMBNAIL_SIDE), quality=75)
             data = base64.b64encode(jpeg).decode()
-            shown_as = f'<img src="data:image/jpeg;base64,{data}" alt="{_text(words)}">'
-        return f'<figure><span class="frame">{shown_as}</span><figcaption>{_text(words)}</figcaption></figure>'
+            shown_as = f'<img src="data:image/jpeg;base64,{data}" alt="{text(words)}">'
+        return f'<figure><span class="frame">{shown_as}</span><figcaption>{text(words)}</figcaption></figure>'
 
 
 def _bars(length_s: float, spans: Sequence[tuple[float, float]], longest_s: float) -> str:
@@ -194,24 +188,5 @@ def _list(rows: Sequence[str], what: str) -> Iterator[str]:
     if rows:
         noun = "video" if len(rows) == 1 else "videos"
         yield f'<details class="list"><summary>{len(rows):,} {noun} {what}</summary><ul>'
-        yield from (f"<li>{_text(row)}</li>" for row in rows)
+        yield from (f"<li>{text(row)}</li>" for row in rows)
         yield "</ul></details>\n"
-
-
-def _text(value: str) -> str:
-    return html.escape(shown(value))
-
-
-_HEAD = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta name="referrer" content="no-referrer">
-<title>imkin report: videos</title>
-<style>{style}</style>
-</head>
-<body>
-"""

@@ -10,18 +10,16 @@ no script run but its own.
 from __future__ import annotations
 
 import base64
-import hashlib
-import html
 import json
 import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files as package_files
 from pathlib import PurePath
 from urllib.parse import quote
 
 from imkin.report.files import shown, write_atomic
+from imkin.report.head import head, read, text
 from imkin.result import Group, Member, Result, rounded
 
 Thumbnail = Callable[[str], bytes | None]
@@ -63,16 +61,8 @@ def _page(
     about: Mapping[str, str],
     removable: Collection[str] | None,
 ) -> Iterator[bytes]:
-    look, own, script = (
-        package_files("imkin.report").joinpath(name).read_text("utf-8")
-        for name in ("look.css", "report.css", "report.js")
-    )
-    style = look + own
-    policy = (
-        f"default-src 'none'; img-src data:; style-src {_digest(style)}; script-src {_digest(script)}; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    yield _HEAD.format(policy=policy, title=_text(title), style=style).encode()
+    script = read("report.js")
+    yield head(title, styles=("report.css",), script=script).encode()
     yield from (part.encode() for part in _header(result, title=title, about=about))
     yield from (part.encode() for part in _lists(result))
     yield (_TOOLBAR if result.groups else _NOTHING).encode()
@@ -80,14 +70,6 @@ def _page(
     yield from _blocks(result.groups, index, thumbnail=thumbnail, removable=removable)
     yield _block("index", [index.count, index.least, index.won])
     yield f"<script>{script}</script>\n</body>\n</html>\n".encode()
-
-
-def _digest(source: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"
-
-
-def _text(value: str) -> str:
-    return html.escape(shown(value))
 
 
 def _header(result: Result, *, title: str, about: Mapping[str, str]) -> Iterator[str]:
@@ -101,9 +83,9 @@ def _header(result: Result, *, title: str, about: Mapping[str, str]) -> Iterator
         (f"{summary.removable:,}", "may go"),
         (byte_size(summary.removable_bytes), "to win"),
     ]
-    yield f'<header class="top">\n<h1>{_text(title)}</h1>\n<dl class="about">\n'
+    yield f'<header class="top">\n<h1>{text(title)}</h1>\n<dl class="about">\n'
     for name, value in {**about, "Method": about.get("Method", method)}.items():
-        yield f"<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>\n"
+        yield f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>\n"
     yield '</dl>\n<dl class="figures">\n'
     for number, name in figures:
         yield f"<div><dd>{number}</dd><dt>{name}</dt></div>\n"
@@ -241,20 +223,6 @@ def byte_size(size: int) -> str:
         value, unit = value / 1000, larger
     return f"{value:.0f} {unit}" if unit == "bytes" or value >= 9.95 else f"{value:.1f} {unit}"
 
-
-_HEAD = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta name="referrer" content="no-referrer">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-"""
 
 _TOOLBAR = """<main>
 <div class="bar">

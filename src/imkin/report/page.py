@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import html
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib.resources import files as package_files
 
-from imkin.report.files import shown
+from imkin.report.head import head, text
 from imkin.report.html import file_url
 
 Thumbnail = Callable[[str], bytes | None]
 """JPEG bytes of the image at a path; None leaves a blank."""
 
 
-def text(value: str) -> str:
-    """A value as text of the page."""
-    return html.escape(shown(value))
-
-
 def page(
     body: Iterator[str], *, title: str, about: Mapping[str, str], figures: Sequence[tuple[str, str]]
 ) -> Iterator[bytes]:
     """A whole page: one file that loads nothing and runs nothing. figures: (number, what it counts)."""
-    style = "".join(
-        package_files("imkin.report").joinpath(name).read_text("utf-8") for name in ("report.css", "chart.css")
-    )
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    yield _HEAD.format(policy=policy, title=text(title), style=style).encode()
+    yield head(title, styles=("report.css", "chart.css")).encode()
     yield f'<header class="top">\n<h1>{text(title)}</h1>\n<dl class="about">\n'.encode()
     for name, value in about.items():
         yield f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>\n".encode()
@@ -64,18 +52,3 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         for first, *rest in rows
     )
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table></div>\n'
-
-
-_HEAD = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta name="referrer" content="no-referrer">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-"""

@@ -7,15 +7,13 @@ reach the page only as escaped text, and the page's policy lets no script run.
 from __future__ import annotations
 
 import base64
-import hashlib
-import html
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files as package_files
 from urllib.parse import quote
 
-from imkin.report.files import shown, write_atomic
+from imkin.report.files import write_atomic
+from imkin.report.head import head, text
 
 # Of the strip, in its own units.
 WIDTH, HEIGHT = 1000.0, 40.0
@@ -89,17 +87,11 @@ class _Page:
         self._place = {frame.frame: at for at, frame in enumerate(kept)}
 
     def parts(self, about: Mapping[str, str], failures: Sequence[str]) -> Iterator[str]:
-        style = "".join(
-            package_files("imkin.report").joinpath(name).read_text("utf-8")
-            for name in ("look.css", "report.css", "timeline.css")
-        )
-        digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-        policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-        title = _text(os.path.basename(self._video))
-        yield _HEAD.format(policy=policy, title=title, style=style)
-        yield f'<header class="top">\n<h1>{title}</h1>\n<dl class="about">\n'
+        title = os.path.basename(self._video)
+        yield head(title, styles=("report.css", "timeline.css"))
+        yield f'<header class="top">\n<h1>{text(title)}</h1>\n<dl class="about">\n'
         for name, value in {"Video": self._video, **about}.items():
-            yield f"<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>\n"
+            yield f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>\n"
         yield '</dl>\n<dl class="figures">\n'
         looked_at = len(self._kept) + sum(run.frames for run in self._skipped)
         for number, noun in (
@@ -110,7 +102,7 @@ class _Page:
             yield f"<div><dd>{number}</dd><dt>{noun}</dt></div>\n"
         yield "</dl>\n"
         for failure in failures:
-            yield f'<p class="failure">{_text(failure)}</p>\n'
+            yield f'<p class="failure">{text(failure)}</p>\n'
         yield "</header>\n<main>\n"
         yield from self._strip()
         yield from self._frames()
@@ -139,7 +131,7 @@ class _Page:
         top, height = (0.0, HEIGHT) if mark else (HEIGHT * 0.35, HEIGHT * 0.65)
         bar = (
             f'<rect x="{x:.2f}" y="{top:g}" width="{width:.2f}" height="{height:g}" fill="{fill}">'
-            f"<title>{_text(words)}</title></rect>"
+            f"<title>{text(words)}</title></rect>"
         )
         return f'<a href="#f{self._kept[at].frame}">{bar}</a>\n' if at is not None else f"{bar}\n"
 
@@ -168,22 +160,3 @@ class _Page:
                 f'<div class="facts">frame {frame.frame:,}, {facts}</div></li>\n'
             )
         yield "</ol>\n"
-
-
-def _text(value: str) -> str:
-    return html.escape(shown(value))
-
-
-_HEAD = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta name="referrer" content="no-referrer">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-"""
