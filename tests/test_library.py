@@ -174,7 +174,7 @@ def test_prints_keep_the_order_of_the_paths_and_list_bad_files(photos):
     bad = photos / "bad.jpg"
     bad.write_bytes(b"no")
     paths = [photos / "b" / "2.jpg", bad, photos / "a" / "1.png", photos / "a" / "1.png"]
-    prints = imkin.fingerprint(paths)
+    prints = imkin.fingerprint(paths, by="phash")
     assert prints.paths == (str(paths[0]), str(paths[2]), str(paths[3]))
     assert prints.values.shape == (3, 8)
     assert prints.values.dtype == np.uint8

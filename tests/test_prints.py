@@ -66,7 +66,7 @@ def test_an_unknown_method_is_named_with_the_known_and_the_nearest():
     with pytest.raises(UsageError) as caught:
         prints.fingerprinter("pahsh")
     text = str(caught.value)
-    assert text.startswith("unknown method `pahsh`; known: exact, ahash, dhash, phash, pdq, vote, ")
+    assert text.startswith("unknown method `pahsh`; known: auto, exact, ahash, dhash, phash, pdq, vote, ")
     assert "; nearest: phash, " in text
     assert text.endswith(" (see `imkin methods`)")
 

@@ -23,7 +23,8 @@ MOST_FILES, MOST_BYTES = 12, 2 * 1024 * 1024
 STRANGE = '''
     """A fingerprinter that dies of colours: of pure red at once, of pure blue never ending, of green by memory."""
     import os, time
-        from imkin.types import Spec
+    import numpy as np
+    from imkin.types import Spec
 
     class Strange:
         spec = Spec("strange", 1, "bits", 64, 0.9, 0)
