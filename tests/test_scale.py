@@ -90,13 +90,15 @@ def test_what_a_person_decided_counts_over_shards_too(photos, tmp_path):
     plain = run(task)
     names = {os.path.relpath(file.path, photos): file.sha256 for file in plain.scanned.files}
     with Library() as library:
-        sha256 = {os.path.relpath(file.path, photos): file.sha256 for file in library.scan([str(photos)]).files}
+        sha256 = {
+            os.path.relpath(file.path, photos): file.sha256 for file in library.scan([str(photos)], "phash").files
+        }
     one, other = sorted([names["a/01.png"], names["b/01.jpg"]])
     new, alone = sorted([sha256["a/02.png"], sha256["a/04.png"]])
     verdicts = {(one, other): "different", (new, alone): "same"}
     found = run(task, verdicts=verdicts)
     with Library() as library:
-        scanned = library.scan([str(photos)])
+        scanned = library.scan([str(photos)], "phash")
         want = library.group(scanned, library.kin(scanned, task.threshold, verdicts=verdicts), threshold=task.threshold)
     assert grouped(found, task) == want.to_dict()
     assert grouped(found, task) != grouped(plain, task)

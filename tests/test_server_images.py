@@ -335,7 +335,7 @@ def test_nothing_that_was_answered_or_logged_names_a_path_or_a_version(service, 
             "Traceback",
             "site-packages",
             "imkin-serve-",
-            os.path.expanduser("~"),
+            f"{os.path.expanduser('~')}{os.sep}",
             "uvicorn",
             "astapi",
         ):
