@@ -99,8 +99,13 @@ def plot(made: list[dict]) -> str:
 def panel(left: int, title: str, series, colours, names, made) -> str:
     xs = np.log10([each["images"] for each in made])
     low, high = np.floor(np.log10(np.min(series))), np.ceil(np.log10(np.max(series)))
-    x = lambda v: left + 40 + (v - xs[0]) / (xs[-1] - xs[0]) * 290  # noqa: E731
-    y = lambda v: 270 - (v - low) / (high - low) * 210  # noqa: E731
+
+    def x(value: float) -> float:
+        return left + 40 + (value - xs[0]) / (xs[-1] - xs[0]) * 290
+
+    def y(value: float) -> float:
+        return 270 - (value - low) / (high - low) * 210
+
     out = [f'<text x="{left + 40}" y="36" font-size="14">{title}</text>']
     for power in range(int(low), int(high) + 1):
         out.append(f'<line x1="{left + 40}" x2="{left + 330}" y1="{y(power):.0f}" y2="{y(power):.0f}" stroke="#ddd"/>')
