@@ -16,7 +16,7 @@ from imkin.result import Relation
 # Up to so many of 256 bits apart two pictures show the same section: cuts of a tenth are 18 bits apart and more.
 SAME_SECTION = 14
 # Pictures that fit onto each other worse than this are only alike: photos of different things reach 0.73 in 1 of 10
-# pairs and 0.84 in 1 of 100, edited copies less than 0.74 in 1 of 20 (measured when the weights of `fused` were fitted).
+# pairs and 0.84 in 1 of 100, edited copies less than 0.74 in 1 of 20 (seen when the weights of `fused` were fitted).
 FITS = 0.74
 # A whole that fits this much worse than the best part is still taken as whole.
 HAIR = 0.03
