@@ -231,7 +231,10 @@ def main():
     base = photo[~original][:, None] == photo[original][None, :]
     use = pasted[~original][:, None] != photo[original][None, :]
     whole, region = fused._cosines(a.vectors, b.vectors)
-    left, right = np.nonzero(use & ((whole * 0.35 + region * 0.65 > 0.45) | base))
+    far = np.full(1, fused.RADIUS + 1, np.int16)
+    # The others are all unlike by a wide margin, and there are a million of them.
+    chance = fused.in_doubt(fused.log_odds(whole, region, far))
+    left, right = np.nonzero(use & (chance | base))
     print(f"{int(use.sum())} pairs, {int((base & use).sum())} of one picture; {len(left)} with a chance")
     features = np.concatenate(
         [signals(a, b, left[at : at + 4096], right[at : at + 4096]) for at in range(0, len(left), 4096)]
