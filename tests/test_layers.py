@@ -45,6 +45,7 @@ LEVELS = {
     "imkin.stills": 3,
     "imkin.library": 3,
     "imkin.searching": 3,
+    "imkin.nearby": 3,
     "imkin.segments": 3,
     "imkin.collection": 3,
     "imkin.leakage": 3,

@@ -28,6 +28,7 @@ from imkin.catalogue.collections import CollectionStore, Row
 from imkin.catalogue.database import SERVER_SCHEMES
 from imkin.errors import OutputError, UsageError
 from imkin.library import DEFAULT_METHOD, Library
+from imkin.nearby import Nearby
 from imkin.scan import Progress, Scan, Stop, scan
 from imkin.searching import Match, Searcher
 from imkin.segments import Segments, Sizes, prints_of
@@ -106,7 +107,8 @@ class Collection:
         if stored.spec.kind == "unit vector" and (folder := _folder(library.database)) is not None:
             self._segments = Segments(folder, self._store, stored.id, stored.spec, sizes)
             self._segments.forget_later()
-        self._searcher = Searcher(self._store, stored.id, stored.spec, segments=self._segments, sizes=sizes)
+        self._nearby = Nearby(self._store, stored.id, stored.spec, segments=self._segments, sizes=sizes)
+        self._searcher = Searcher(self._store, stored.id, stored.spec, self._nearby)
 
     @classmethod
     def all(cls, library: Library) -> tuple[Collection, ...]:
@@ -220,7 +222,7 @@ class Collection:
         """
         if self._segments is not None:
             self._segments.build(jobs=self._library.jobs, progress=progress)
-            self._searcher.reopen()
+            self._nearby.reopen()
 
     def search(
         self, image: str | bytes, *, top: int | None = None, threshold: float | None = None
@@ -288,7 +290,7 @@ class Collection:
         return self._searcher.search(query, same, top=top, threshold=threshold)
 
     def _index_if_large(self, progress: Progress | None) -> None:
-        if self._searcher.wants_graphs():
+        if self._nearby.wants_graphs():
             # What was added is in the catalogue and is found without graphs: a full disk is no reason to fail.
             with suppress(OutputError):
                 self.index(progress=progress)
