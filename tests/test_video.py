@@ -90,6 +90,36 @@ def test_ten_bits_become_eight(tmp_path):
     assert np.abs(frame.pixels().astype(int) - shown).mean() < 2
 
 
+def planes(frame):
+    """Luma and the two chroma planes (h, w) of a decoded frame."""
+    for plane in frame._picture.planes:
+        yield np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:, : plane.width].astype(np.float64)
+
+
+def test_reduced_gray_is_the_mean_of_each_area_rounded(tmp_path):
+    path = film.write(tmp_path / "a.mkv", [picture(5, width=160, height=96)], codec="ffv1")
+    (frame,), _ = look_at(path)
+    luma, *_ = planes(frame)
+    for width, height in ((32, 32), (20, 12), (33, 30)):
+        rows = np.add.reduceat(luma.repeat(height, axis=0), np.arange(height) * 96, axis=0) / 96
+        means = np.add.reduceat(rows.repeat(width, axis=1), np.arange(width) * 160, axis=1) / 160
+        full = np.clip((means - 16) * 255 / 219, 0, 255)
+        assert np.abs(frame.luma(width, height) - full).max() < 0.55
+
+
+@pytest.mark.parametrize(("size", "most"), [((80, 48), 1.0), ((160, 96), 3.0)])
+def test_colours_are_those_of_the_standard(tmp_path, size, most):
+    colours = [(255, 255, 255), (0, 0, 0), (128, 128, 128), (200, 60, 30), (30, 90, 200), (40, 160, 60)]
+    pictures = [np.full((96, 160, 3), colour, np.uint8) for colour in colours]
+    found, _ = look_at(film.write(tmp_path / "a.mkv", pictures, codec="ffv1"))
+    assert len(found) == len(colours)
+    for frame in found:
+        y, u, v = (plane[40, 40] for plane in planes(frame))
+        gray, blue, red = (y - 16) / 219, (u - 128) / 224, (v - 128) / 224  # BT.601
+        exact = 255 * np.array([gray + 1.402 * red, gray - 0.344136 * blue - 0.714136 * red, gray + 1.772 * blue])
+        assert np.abs(frame.sized(*size)[20, 20] - np.clip(exact, 0, 255)).max() <= most
+
+
 def test_pixels_become_square(tmp_path):
     path = film.write(tmp_path / "a.mp4", film.scenes(1, each=2), aspect=Fraction(4, 3))
     frame = look_at(path)[0][0]

@@ -19,7 +19,7 @@ from imkin.report.timeline import time_code
 from imkin.sources import video
 from imkin.sources.archive import INSIDE, Names
 from imkin.sources.video_frames import Look, Moment, frames, moments
-from imkin.sources.video_picture import Frame, Painter
+from imkin.sources.video_picture import PAINT_VERSION, Frame, Painter
 from imkin.types import Failure, Pixels
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ def walk(path: str, *, root: int = 0, max_pixels: int = image.Limits().max_pixel
             yield moment
             continue
         inside = INSIDE + names.unique(time_code(moment.time_s))
-        # The size is part of the key, since an item's own tells nothing of a video that was replaced.
-        key = f"{absolute}{inside}#{facts.st_size}"
+        # The size is part of the key, since an item's own tells nothing of a video that was replaced; so is the version.
+        key = f"{absolute}{inside}#{facts.st_size}#{PAINT_VERSION}"
         yield FrameItem(path + inside, key, facts.st_mtime_ns, root, moment, readers)
 
 
