@@ -23,14 +23,13 @@ import numpy as np
 
 from imkin import image as image_package
 from imkin import prints
-from imkin.catalogue import Database, default_path
-from imkin.catalogue.collections import CollectionStore, Row
-from imkin.catalogue.database import SERVER_SCHEMES
+from imkin.catalogue import Database
+from imkin.catalogue.collections import CollectionStore, Row, Stored
 from imkin.errors import OutputError, UsageError
 from imkin.library import DEFAULT_METHOD, Library
 from imkin.nearby import Nearby
 from imkin.scan import Progress, Scan, Stop, scan
-from imkin.searching import Match, Searcher
+from imkin.searching import Index, Match, Searcher
 from imkin.segments import Segments, Sizes, prints_of
 from imkin.sources import Item, archive
 from imkin.sources.memory import BytesItem
@@ -103,12 +102,8 @@ class Collection:
             stored = self._store.create(name, method=method, spec=self._made.spec, decoder=self._decoder())
         self._stored = stored
         self._check()
-        self._segments = None
-        if stored.spec.kind == "unit vector" and (folder := _folder(library.database)) is not None:
-            self._segments = Segments(folder, self._store, stored.id, stored.spec, sizes)
-            self._segments.forget_later()
-        self._nearby = Nearby(self._store, stored.id, stored.spec, segments=self._segments, sizes=sizes)
-        self._searcher = Searcher(self._store, stored.id, stored.spec, self._nearby)
+        self._store, self._index = _opened(library.database, stored, sizes)
+        self._searcher = Searcher(self._store, stored.id, stored.spec, self._index)
 
     @classmethod
     def all(cls, library: Library) -> tuple[Collection, ...]:
@@ -212,17 +207,14 @@ class Collection:
     def delete(self) -> None:
         """Forget the collection and its members. The images stay where they are."""
         self._store.delete(self._stored.id)
-        if self._segments is not None:
-            self._segments.remove()
+        self._index.drop()
 
     def index(self, *, progress: Progress | None = None) -> None:
         """Make the graphs through which many vectors are searched, now, and again where they are missing or worn.
 
         Adding does so by itself when there are many new members. Hashes need none. OutputError: they cannot be written.
         """
-        if self._segments is not None:
-            self._segments.build(jobs=self._library.jobs, progress=progress)
-            self._nearby.reopen()
+        self._index.make(jobs=self._library.jobs, progress=progress)
 
     def search(
         self, image: str | bytes, *, top: int | None = None, threshold: float | None = None
@@ -290,7 +282,7 @@ class Collection:
         return self._searcher.search(query, same, top=top, threshold=threshold)
 
     def _index_if_large(self, progress: Progress | None) -> None:
-        if self._nearby.wants_graphs():
+        if self._index.wanted():
             # What was added is in the catalogue and is found without graphs: a full disk is no reason to fail.
             with suppress(OutputError):
                 self.index(progress=progress)
@@ -354,14 +346,20 @@ class Collection:
             raise UsageError(f"the collection `{self.name}` holds `{self.spec.id}`, not `{made.spec.id}`")
 
 
-def _folder(database: Database) -> str | None:
-    """Where graphs lie: beside the catalogue's file; for a server beside the default one's, since ids are random.
+def _opened(database: Database, stored: Stored, sizes: Sizes) -> tuple[CollectionStore, Index]:
+    """A collection's store, and what its searches go through: the server's tables, or memory and files."""
+    if database.server:
+        from imkin.catalogue.vectors import ServerVectors
 
-    None for a catalogue in memory, whose collections go with it.
-    """
-    if database.path is None:
-        return None
-    return f"{default_path() if database.path.startswith(SERVER_SCHEMES) else database.path}.index"
+        if ServerVectors.takes(stored.spec):
+            vectors = ServerVectors(database, stored, exact=sizes.server_vectors)
+            return CollectionStore(database, mirror=vectors), vectors
+    store, segments = CollectionStore(database), None
+    # Beside the catalogue's file; a catalogue in memory has none.
+    if stored.spec.kind == "unit vector" and database.path is not None and not database.server:
+        segments = Segments(f"{database.path}.index", store, stored.id, stored.spec, sizes)
+        segments.forget_later()
+    return store, Nearby(store, stored.id, stored.spec, segments=segments, sizes=sizes)
 
 
 def _limits(top: int | None, threshold: float | None) -> tuple[int | None, float]:

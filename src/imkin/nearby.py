@@ -6,7 +6,7 @@ A graph may be old or gone: what it does not hold is compared one by one, and no
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,7 +63,7 @@ class Nearby:
         self._view: _View | None = None
 
     def near(self, query: Prints, want: int, *, threshold: float) -> Numbers:
-        """See `searching.Candidates`."""
+        """See `searching.Index`."""
         view = self.view()
         found = [self._tail(query, view, want, threshold)]
         if view.segments:
@@ -71,13 +71,20 @@ class Nearby:
             found.append(numbers)
         return np.concatenate(found)
 
-    def reopen(self) -> None:
-        """Look for new graphs at the next search."""
-        with self._lock:
-            self._view = None
+    def make(self, *, jobs: int | None, progress: Callable[[str, int, int], None] | None) -> None:
+        """See `searching.Index`: the graphs of vectors. Hashes need none."""
+        if self._segments is not None:
+            self._segments.build(jobs=jobs, progress=progress)
+            with self._lock:
+                self._view = None
 
-    def wants_graphs(self) -> bool:
-        """Whether so many members are in no graph that they should be."""
+    def drop(self) -> None:
+        """See `searching.Index`."""
+        if self._segments is not None:
+            self._segments.remove()
+
+    def wanted(self) -> bool:
+        """See `searching.Index`: whether so many members are in no graph that they should be."""
         _, _, last = self._store.state(self._collection)
         view = self._view
         if not self._large(last - (0 if view is None else view.end)):

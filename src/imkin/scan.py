@@ -20,6 +20,7 @@ from imkin import image
 from imkin.catalogue import Database, Known, PrintStore
 from imkin.errors import StoppedError
 from imkin.join.ssim_store import GrayStore
+from imkin.prints import values_of
 from imkin.sources import Item
 from imkin.types import Failure, File, Fingerprinter, Map, Pixels, Prints, Spec
 
@@ -296,13 +297,3 @@ def _collect(
         copied=how.count("copied"),
         reused=how.count("reused"),
     )
-
-
-def values_of(values: Sequence[bytes], spec: Spec) -> NDArray[np.generic]:
-    """Values of fingerprints, as in `Prints.values`, of their bytes as the catalogue keeps them."""
-    kind: type[np.generic] = np.float32 if spec.kind == "unit vector" else np.uint8
-    width = {"bytes": 32, "bits": spec.dim // 8, "unit vector": spec.dim * 4, "gray image": 8, "record": spec.dim // 8}[
-        spec.kind
-    ]
-    flat = np.frombuffer(b"".join(values), kind)
-    return flat.reshape(len(values), width // np.dtype(kind).itemsize)

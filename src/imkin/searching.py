@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from imkin.catalogue.collections import CollectionStore, Row
 from imkin.join import nearest
+from imkin.scan import Progress
 from imkin.segments import prints_of
 from imkin.types import QUALITY_FLOOR, Prints, Spec
 
@@ -30,8 +31,8 @@ class Match:
     similarity: float
 
 
-class Candidates(Protocol):
-    """Finds the members that are worth a look."""
+class Index(Protocol):
+    """Finds the members that are worth a look; whatever it keeps beside the members can be made again of them."""
 
     def near(self, query: Prints, want: int, *, threshold: float) -> NDArray[np.int64]:
         """Numbers of members: the `want` most like the first of `query`, and others as they come, each once.
@@ -39,15 +40,24 @@ class Candidates(Protocol):
         query: as `nearest.unit` makes it. Fewer than `want`: there are no others of at least the threshold.
         """
 
+    def wanted(self) -> bool:
+        """Whether there are so many members that `make` should be called."""
+
+    def make(self, *, jobs: int | None, progress: Progress | None) -> None:
+        """Make the graphs of what has become much, again where they are missing or worn. OutputError."""
+
+    def drop(self) -> None:
+        """Remove what it keeps."""
+
 
 class Searcher:
     """Searches one collection. For any number of threads."""
 
-    def __init__(self, store: CollectionStore, collection: int, spec: Spec, candidates: Candidates) -> None:
+    def __init__(self, store: CollectionStore, collection: int, spec: Spec, index: Index) -> None:
         self._store = store
         self._collection = collection
         self._spec = spec
-        self._candidates = candidates
+        self._index = index
 
     def search(self, query: Prints, sha256: bytes | None, *, top: int | None, threshold: float) -> tuple[Match, ...]:
         """The members most like the first fingerprint of `query`, by falling similarity, then by age.
@@ -69,7 +79,7 @@ class Searcher:
         unit = nearest.unit(query)
         want = LOT if top is None else top
         while True:
-            numbers = self._candidates.near(unit, want, threshold=threshold)
+            numbers = self._index.near(unit, want, threshold=threshold)
             rows = self._store.rows(self._collection, [n for n in numbers.tolist() if n not in found])
             if rows:
                 similar = nearest.similarities(query, prints_of(rows, self._spec)).tolist()

@@ -21,10 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imkin.catalogue.collections import CollectionStore, Row
+from imkin.catalogue.vectors import EXACT
 from imkin.errors import OutputError
 from imkin.join import nearest
 from imkin.join.ann import ROUGH, Graph, Numbers, Vectors
-from imkin.scan import values_of
+from imkin.prints import values_of
 from imkin.types import QUALITY_FLOOR, Prints, Spec
 
 NAME = re.compile(r"([0-9a-f]{16})-(\d+)-(\d+)-(\d+)-(\d+)\.graph")
@@ -40,12 +41,14 @@ class Sizes:
 
     exact_vectors: so many are compared one by one; 120,000 of 256 numbers take 15 ms. segment_bytes: of the vectors
     of one graph, as float32; two graphs are built at once. kept_bytes: of fingerprints that are held in memory
-    between searches; where there are more, and no graph, each search reads them from the catalogue.
+    between searches; where there are more, and no graph, each search reads them from the catalogue. server_vectors: so
+    many a PostgreSQL server compares one by one; as many take about 20 ms.
     """
 
     exact_vectors: int = 120_000
     segment_bytes: int = 1 << 28
     kept_bytes: int = 1 << 29
+    server_vectors: int = EXACT
 
     def segment(self, spec: Spec) -> int:
         """Numbers of one segment."""

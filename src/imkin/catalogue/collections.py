@@ -10,9 +10,9 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from imkin.catalogue.database import Database
 from imkin.errors import UsageError
@@ -65,11 +65,25 @@ class Put:
     removed: int
 
 
-class CollectionStore:
-    """Reads and writes collections and their members; each change is one commit."""
+class Mirror(Protocol):
+    """What is kept beside the members, in the same commit (`vectors.ServerVectors`)."""
 
-    def __init__(self, database: Database) -> None:
+    def put(self, rows: Sequence[Row]) -> None:
+        """Add members."""
+
+    def delete(self, numbers: Iterable[int]) -> None:
+        """Take members out."""
+
+    def drop(self) -> None:
+        """Forget all of it."""
+
+
+class CollectionStore:
+    """Reads and writes collections and their members; each change is one commit. mirror: of the one it is used for."""
+
+    def __init__(self, database: Database, *, mirror: Mirror | None = None) -> None:
         self._database = database
+        self._mirror = mirror
 
     def all(self) -> list[Stored]:
         """All collections by name."""
@@ -100,6 +114,8 @@ class CollectionStore:
         with self._database.transaction():
             self._database.execute("DELETE FROM collections WHERE id = ?", (collection,))
             self._database.execute("DELETE FROM members WHERE collection = ?", (collection,))
+            if self._mirror is not None:
+                self._mirror.drop()
 
     def state(self, collection: int) -> tuple[int, int, int]:
         """(generation, size, last). Raises UsageError if the collection was deleted."""
@@ -129,15 +145,17 @@ class CollectionStore:
             names = {name: sha256 for sha256, (name, _, _) in wanted.items()} if replace else {}
             gone = self._displaced(collection, names)
             self._delete(collection, gone)
-            fresh = [sha256 for sha256 in wanted if sha256 not in known]
+            fresh = [
+                Row(last + 1 + at, sha256, *wanted[sha256])
+                for at, sha256 in enumerate(sha256 for sha256 in wanted if sha256 not in known)
+            ]
             self._database.put(
                 "members",
                 ("collection", *_MEMBER.split(", ")),
-                (
-                    (collection, last + 1 + at, sha256, os.fsencode(wanted[sha256][0]), *wanted[sha256][1:])
-                    for at, sha256 in enumerate(fresh)
-                ),
+                ((collection, r.number, r.sha256, os.fsencode(r.name), r.quality, r.value) for r in fresh),
             )
+            if self._mirror is not None:
+                self._mirror.put(fresh)
             self._database.execute(
                 "UPDATE collections SET size = ?, last = ? WHERE id = ?",
                 (size + len(fresh) - len(gone), last + len(fresh), collection),
@@ -202,6 +220,8 @@ class CollectionStore:
         self._database.execute_many(
             "DELETE FROM members WHERE collection = ? AND number = ?", ((collection, number) for number in numbers)
         )
+        if self._mirror is not None:
+            self._mirror.delete(numbers)
 
     def _names(self, collection: int, sha256s: Sequence[bytes]) -> dict[bytes, str]:
         rows = self._chunked("sha256, name", collection, "sha256", sha256s)

@@ -98,6 +98,9 @@ class Backend(Protocol):
     def execute_many(self, statement: str, rows: Iterable[Sequence[Any]]) -> int:
         """Run one statement for each row; returns how many rows of the table were changed."""
 
+    def apart(self, statement: str) -> None:
+        """Run a statement that takes long, so that others need not wait where that can be."""
+
     def put(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], key: Sequence[str]) -> None:
         """Insert rows, many at once; one that has the key of a row that is there takes its place."""
 
@@ -134,6 +137,11 @@ class Database:
         return self._backend.name
 
     @property
+    def server(self) -> bool:
+        """Whether it is a PostgreSQL database."""
+        return self._server
+
+    @property
     def host(self) -> str:
         """Whose files this process changes: of a catalogue that several machines share, this one; else ""."""
         return platform.node() if self._server else ""
@@ -164,6 +172,10 @@ class Database:
         """Run one statement for each row, inside a transaction; returns how many rows of the table were changed."""
         with self._lock:
             return self._backend.execute_many(statement, rows)
+
+    def apart(self, statement: str) -> None:
+        """Run a statement that takes long outside transactions; in a server, while other threads go on."""
+        self._backend.apart(statement)
 
     def put(
         self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, key: Sequence[str] = ()

@@ -261,6 +261,11 @@ class Server:
         cursor = self._connection.execute(_marked(statement), [_plain(value) for value in values] or None)
         return cursor.fetchall() if cursor.description else []
 
+    def apart(self, statement: str) -> None:
+        """See `database.Backend`: on a connection of its own."""
+        with self._errors(), self._connect() as connection:
+            connection.execute(cast("SQL", statement))
+
     def execute_many(self, statement: str, rows: Iterable[Sequence[Any]]) -> int:
         """See `database.Backend`."""
         with self._errors(), self._connection.cursor() as cursor:

@@ -123,6 +123,10 @@ class File:
         with self._errors():
             return self._connection.execute(statement, values).fetchall()
 
+    def apart(self, statement: str) -> None:
+        """See `database.Backend`."""
+        self.execute(statement)
+
     def execute_many(self, statement: str, rows: Iterable[Sequence[Any]]) -> int:
         """See `database.Backend`."""
         with self._errors():

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from imkin.catalogue.collections import CollectionStore
 from imkin.catalogue.database import Database
 from imkin.catalogue.decisions import Decision, DecisionStore
+from imkin.catalogue.vectors import ServerVectors, table_of
 from imkin.errors import CatalogueError, UsageError
 
 CHUNK = 5000
@@ -135,6 +137,8 @@ def _collections(source: Database, target: Database) -> int:
 def _collection(source: Database, target: Database, row: tuple[Any, ...]) -> None:
     with target.transaction():
         target.execute("DELETE FROM members WHERE collection = ?", (row[0],))
+        if target.server:
+            target.execute(f"DROP TABLE IF EXISTS {table_of(row[0])}")
         target.put("collections", _COLLECTION, [row], key=("id",))
         after = 0
         select = f"SELECT {', '.join(_MEMBER)} FROM members WHERE collection = ? AND number > ?"
@@ -144,6 +148,11 @@ def _collection(source: Database, target: Database, row: tuple[Any, ...]) -> Non
         ):
             target.put("members", _MEMBER, rows)
             after = rows[-1][1]
+    stored = CollectionStore(target).find(row[1])
+    if target.server and stored is not None and ServerVectors.takes(stored.spec):
+        vectors = ServerVectors(target, stored)
+        if vectors.wanted():
+            vectors.make()
 
 
 def _journal(source: Database, target: Database) -> int:

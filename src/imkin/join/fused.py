@@ -131,6 +131,11 @@ def _odds(probability: float) -> float:
     return float(np.log(probability / (1 - probability))) if 0 < probability < 1 else np.inf * (2 * probability - 1)
 
 
+def least_by_network(threshold: float) -> float:
+    """What WHOLE · whole + REGION · region must be at least, if all else is as good as can be."""
+    return _odds(min(threshold, float(MOST))) - BIAS - LAID - CODES
+
+
 def nearest_turn(a: Records, b: Records, left: Indices, right: Indices) -> tuple[NDArray[np.int16], Indices]:
     """The fewest bits (n,) between pairs at any turn, and the turn of b that has them."""
     best, turns = np.full(len(left), 256, np.int16), np.zeros(len(left), np.int64)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -111,6 +111,16 @@ def turn_parts(prints: Prints) -> NDArray[np.uint8]:
     turns = cast(int, prints.spec.params.get("turns", 1))
     values = cast(NDArray[np.uint8], prints.values)
     return values.reshape(len(values), turns, values.shape[1] // turns)
+
+
+def values_of(values: Sequence[bytes], spec: Spec) -> NDArray[np.generic]:
+    """Values of fingerprints, as in `Prints.values`, of their bytes as the catalogue keeps them."""
+    kind: type[np.generic] = np.float32 if spec.kind == "unit vector" else np.uint8
+    width = {"bytes": 32, "bits": spec.dim // 8, "unit vector": spec.dim * 4, "gray image": 8, "record": spec.dim // 8}[
+        spec.kind
+    ]
+    flat = np.frombuffer(b"".join(values), kind)
+    return flat.reshape(len(values), width // np.dtype(kind).itemsize)
 
 
 def turn(picture: NDArray[np.generic], t: int) -> NDArray[np.generic]:

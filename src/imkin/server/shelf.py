@@ -15,7 +15,7 @@ from imkin.collection import Collection
 from imkin.errors import UsageError
 from imkin.library import Library
 from imkin.plan import inside
-from imkin.scan import values_of
+from imkin.prints import values_of
 from imkin.server.names import plain, told
 from imkin.server.problems import Problem
 from imkin.types import Prints, Spec
