@@ -1,5 +1,6 @@
 """A job over shards against the library of one machine: the same groups, whatever happens to it on the way."""
 
+import dataclasses
 import functools
 import os
 import shutil
@@ -9,6 +10,7 @@ import sys
 import time
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -71,6 +73,36 @@ def test_a_job_over_shards_finds_what_one_machine_finds(photos, tmp_path, by):
     assert found.images == 23
     assert len(found.scanned.files) < 23  # those that are like no other are only counted
     assert grouped(found, task) == expected(photos, by=by)
+
+
+@pytest.fixture(scope="module")
+def noisy(tmp_path_factory):
+    """Pictures of several sizes of one shape, some within the least structural similarity of others, some beyond."""
+    folder = tmp_path_factory.mktemp("noisy")
+    rng = np.random.default_rng(0)
+    for seed in range(10):
+        for side, (width, height) in enumerate(((80, 60), (160, 120), (81, 61))):
+            pixels = picture(seed % (5 - side), width=width, height=height).astype(int)
+            noise = rng.integers(-seed * (side < 2), seed * (side < 2) + 1, pixels.shape)
+            write(folder / f"{seed}{side}.png", np.clip(pixels + noise, 0, 255).astype(np.uint8))
+        write(folder / f"{seed} other.png", picture(seed, width=40 + 10 * seed, height=61))
+    write(folder / "tiny.png", picture(3, width=5, height=40))
+    return folder
+
+
+def pairs_of(found):
+    with Library() as library:
+        return [pair.to_dict() for pair in library.pairs(found.scanned, found.kin)]
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.9, 1.0])
+def test_structural_similarity_over_shards_is_that_of_one_machine(noisy, tmp_path, threshold):
+    task = dataclasses.replace(task_of([noisy], tmp_path / "work", by="ssim", shard=7), threshold=threshold)
+    found = run(task)
+    want = [pair.to_dict() for pair in imkin.pairs(noisy, "ssim", threshold=threshold)]
+    assert pairs_of(found) == want
+    assert {pair["similarity"] < 0.95 for pair in want} == ({False} if threshold == 1 else {False, True})
+    assert [os.path.basename(path) for path in found.low_quality] == ["tiny.png"]
 
 
 def test_across_and_reference_mean_the_same_over_shards(photos, tmp_path):

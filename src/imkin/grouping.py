@@ -119,24 +119,45 @@ def _ordered(a: Indices, b: Indices, similarity: NDArray[np.float32]) -> Pairs:
 
 def expand(kin: Kin) -> Pairs:
     """The pairs of images. Of a node of over COMPACT_ABOVE images, only those of its first image."""
+    parts = [expand_across(kin), expand_within(kin)]
+    return _ordered(
+        np.concatenate([part.left for part in parts]),
+        np.concatenate([part.right for part in parts]),
+        np.concatenate([part.similarity for part in parts]),
+    )
+
+
+def expand_across(kin: Kin) -> Pairs:
+    """Those of `expand` whose images are of two nodes."""
+    shown, starts = _listed(kin)
+    rows, a, b = _products(starts, kin.pairs.left, kin.pairs.right)
+    return _ordered(shown[a], shown[b], kin.pairs.similarity[rows])
+
+
+def expand_within(kin: Kin) -> Pairs:
+    """Those of `expand` whose images are of one node."""
+    order, starts = kin.runs()
+    sizes = np.diff(starts)
+    large = sizes > COMPACT_ABOVE
+    if kin.label is not None:
+        order = order[:0]
+    alike = np.flatnonzero((sizes > 1) & ~large) if kin.label is None else np.empty(0, np.int64)
+    _, a, b = _products(starts, alike, alike)
+    star = np.flatnonzero(large[kin.node[order]])
+    star = star[star != starts[kin.node[order[star]]]]
+    left = np.concatenate([order[a[a < b]], order[starts[kin.node[order[star]]]]])
+    right = np.concatenate([order[b[a < b]], order[star]])
+    return _ordered(left, right, np.ones(len(left), np.float32))
+
+
+def _listed(kin: Kin) -> tuple[Indices, Indices]:
+    """The images whose pairs are listed, in the order of their nodes, and where each node starts among them."""
     order, starts = kin.runs()
     sizes = np.diff(starts)
     large = sizes > COMPACT_ABOVE
     listed = ~large[kin.node[order]]
     listed[starts[:-1]] = True
-    shown = order[listed]
-    shown_starts = np.concatenate([[0], np.cumsum(np.where(large, 1, sizes))]).astype(np.int64)
-
-    rows, a, b = _products(shown_starts, kin.pairs.left, kin.pairs.right)
-    left, right, similarity = [shown[a]], [shown[b]], [kin.pairs.similarity[rows]]
-    if kin.label is None:
-        alike = np.flatnonzero((sizes > 1) & ~large)
-        _, a, b = _products(shown_starts, alike, alike)
-        star = np.flatnonzero(~listed)
-        left += [shown[a[a < b]], order[starts[kin.node[order[star]]]]]
-        right += [shown[b[a < b]], order[star]]
-        similarity += [np.ones(len(part), np.float32) for part in right[1:]]
-    return _ordered(np.concatenate(left), np.concatenate(right), np.concatenate(similarity))
+    return order[listed], np.concatenate([[0], np.cumsum(np.where(large, 1, sizes))]).astype(np.int64)
 
 
 def group(kin: Kin, grouping: Grouping) -> list[Indices]:

@@ -52,21 +52,28 @@ class SizeGroup:
         return np.unique(np.concatenate([side for link in self.links for side in link]))
 
 
-def size_groups(shapes: Index) -> Iterator[SizeGroup]:
-    """Every comparable pair of pictures is in one link of one group, in either order. shapes: (n, 2)."""
-    sizes, inverse = np.unique(shapes, axis=0, return_inverse=True)
-    by_size = np.argsort(inverse.reshape(-1), kind="stable")
-    classes = np.split(by_size, np.cumsum(np.bincount(inverse.reshape(-1), minlength=len(sizes)))[:-1])
+def size_links(sizes: Index) -> dict[Shape, list[tuple[int, int]]]:
+    """The shapes at which pictures are compared, and which sizes are at each: pairs i <= j. sizes: (k, 2), distinct."""
     links: dict[Shape, list[tuple[int, int]]] = defaultdict(list)
     for i, (h, w) in enumerate(sizes.tolist()):
         # At twice the allowed percentage, in floats: the exact rule is common_shape's.
         ratio = (sizes[i:, 0] * w) / np.maximum(1, sizes[i:, 1] * h)
         for j in (np.flatnonzero(np.abs(np.log(np.maximum(ratio, 1e-9))) < ASPECT_PERCENT / 50) + i).tolist():
             shape = common_shape((h, w), (int(sizes[j, 0]), int(sizes[j, 1])))
-            if shape is not None and (i != j or len(classes[i]) > 1):
+            if shape is not None:
                 links[shape].append((i, j))
-    for shape in sorted(links):
-        yield SizeGroup(shape, tuple((classes[i], classes[j]) for i, j in links[shape]))
+    return dict(sorted(links.items()))
+
+
+def size_groups(shapes: Index) -> Iterator[SizeGroup]:
+    """Every comparable pair of pictures is in one link of one group, in either order. shapes: (n, 2)."""
+    sizes, inverse = np.unique(shapes, axis=0, return_inverse=True)
+    by_size = np.argsort(inverse.reshape(-1), kind="stable")
+    classes = np.split(by_size, np.cumsum(np.bincount(inverse.reshape(-1), minlength=len(sizes)))[:-1])
+    for shape, links in size_links(sizes).items():
+        several = [(i, j) for i, j in links if i != j or len(classes[i]) > 1]
+        if several:
+            yield SizeGroup(shape, tuple((classes[i], classes[j]) for i, j in several))
 
 
 @dataclass(slots=True)

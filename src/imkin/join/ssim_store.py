@@ -10,7 +10,8 @@ import hashlib
 import tempfile
 import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 
 import numpy as np
@@ -22,6 +23,26 @@ from imkin.metric_ssim import Gray
 SAMPLE_ROWS = 32
 COMPRESS_BELOW = 0.25
 LEVEL = 1
+COPIED_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Where a picture lies in a file of pictures. digest: of its pixels, 16 bytes. shape: height and width.
+
+    packed: shrunk by zlib.
+    """
+
+    digest: bytes
+    shape: tuple[int, int]
+    offset: int
+    length: int
+    packed: bool
+
+
+def picture_of(data: bytes, shape: tuple[int, int], *, packed: bool) -> Gray:
+    """The picture, read-only, whose bytes these are."""
+    return np.frombuffer(zlib.decompress(data) if packed else data, np.uint8).reshape(shape)
 
 
 class GrayStore:
@@ -34,7 +55,7 @@ class GrayStore:
     def __init__(self, folder: str | None = None) -> None:
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # closed by close()
         self._lock = threading.Lock()
-        self._places: list[tuple[int, int, bool]] = []
+        self._places: list[Kept] = []
         self._shapes: list[tuple[int, int]] = []
         self._classes: dict[tuple[bytes, tuple[int, int]], int] = {}
         self._same: list[int] = []
@@ -57,7 +78,7 @@ class GrayStore:
         with self._lock:
             self._file.seek(self.bytes)
             self._file.write(data)
-        self._places.append((self.bytes, len(data), packed))
+        self._places.append(Kept(key[0], shape, self.bytes, len(data), packed))
         self.bytes += len(data)
         self._same.append(number)
         self._shapes.append(shape)
@@ -68,11 +89,21 @@ class GrayStore:
         return [self._read(i) for i in indices]
 
     def _read(self, i: int) -> Gray:
-        offset, size, packed = self._places[self._same[i]]
+        kept = self.place(i)
         with self._lock:
-            self._file.seek(offset)
-            data = self._file.read(size)
-        return np.frombuffer(zlib.decompress(data) if packed else data, np.uint8).reshape(self._shapes[i])
+            self._file.seek(kept.offset)
+            data = self._file.read(kept.length)
+        return picture_of(data, kept.shape, packed=kept.packed)
+
+    def place(self, i: int) -> Kept:
+        """Where a picture lies in what `chunks` gives."""
+        return self._places[self._same[i]]
+
+    def chunks(self) -> Iterator[bytes]:
+        """All bytes of the file, to be kept elsewhere."""
+        self._file.seek(0)
+        while chunk := self._file.read(COPIED_BYTES):
+            yield chunk
 
     @property
     def shapes(self) -> NDArray[np.int64]:

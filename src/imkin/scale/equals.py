@@ -73,19 +73,21 @@ class Equals:
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """Of rows with equal bytes in `field` the first stays."""
+    """Of rows with equal bytes in `field` the first stays. counted: only so many first bytes of `value` count."""
 
     field: str
+    counted: int | None = None
 
     def __call__(self, rows: Rows) -> Equals:
         """The rows of a part, in any order."""
         rows = rows[np.argsort(rows["image"], kind="stable")]
-        first, same = distinct(bytes_of(rows, self.field))
+        width = self.counted if self.field == "value" else None
+        first, same = distinct(np.ascontiguousarray(bytes_of(rows, self.field)[:, :width]))
         leader = rows["image"][first][same]
         later = rows["image"] != leader
         kept = rows[first]
         kept = kept[kept["good"]]
-        kept["key"] = folded(bytes_of(kept, "value"))
+        kept["key"] = folded(bytes_of(kept, "value")[:, : self.counted])
         return Equals(np.stack([rows["image"][later], leader[later]], axis=1).astype(np.int64), kept)
 
 
@@ -110,14 +112,16 @@ class Distinct:
     count: int
 
 
-def merge_equals(engine: Engine, blocks: Blocks[Rows], images: int, parts: int, *, by_value: bool) -> Distinct:
-    """Images with equal bytes are one, and, by_value, good ones with equal fingerprints."""
+def merge_equals(
+    engine: Engine, blocks: Blocks[Rows], images: int, parts: int, *, by_value: bool, counted: int | None = None
+) -> Distinct:
+    """Images with equal bytes are one, and, by_value, good ones with equal fingerprints. counted: see `Merge`."""
     same = np.arange(images, dtype=np.int64)
-    merged = engine.partition(blocks, parts, Always(Merge("sha256")))
+    merged = engine.partition(blocks, parts, Always(Merge("sha256", counted)))
     for edges in found(engine.run(merged.map(Always(edges_of)))):
         same[edges[:, 0]] = edges[:, 1]
     if by_value:
-        merged = engine.partition(merged.map(Always(rows_of)), parts, Always(Merge("value")))
+        merged = engine.partition(merged.map(Always(rows_of)), parts, Always(Merge("value", counted)))
         for edges in found(engine.run(merged.map(Always(edges_of)))):
             same[edges[:, 0]] = edges[:, 1]
         same = same[same]

@@ -7,12 +7,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from imkin import image
 from imkin.catalogue import Database
 from imkin.engine import local
-from imkin.scale.job import items_name, prints_name
-from imkin.scan import scan
+from imkin.findings import gray_indices
+from imkin.join.ssim_store import GrayStore
+from imkin.scale.job import grays_name, items_name, prints_name
+from imkin.scale.pictures import GRAY, place_of
+from imkin.scan import Scan, scan
 from imkin.sources import Item, place, shards
 from imkin.sources.listed import Listed
 from imkin.sources.place import Folder
@@ -38,28 +42,47 @@ class Scanner:
         name = prints_name(shard)
         if not self.folder.has(name):
             items = shards.items_of(self.folder.read(items_name(shard)))
-            self.folder.write(name, shards.shard_bytes(fingerprinted(items, fingerprinter, self.limits)))
+            with tempfile.TemporaryDirectory(prefix="imkin-") as temporary, GrayStore(temporary) as grays:
+                kept = grays if fingerprinter.spec.kind == "gray image" else None
+                done = fingerprinted(items, fingerprinter, self.limits, temporary, kept)
+                values = values_of(done.prints.values)
+                if kept:
+                    # Before the rows that name it: a shard whose rows are there is whole.
+                    self.folder.write_chunks(grays_name(shard), grays.chunks())
+                    places = (place_of(grays.place(at), shard) for at in gray_indices(done.prints).tolist())
+                    values = np.frombuffer(b"".join(places), np.uint8).reshape(-1, GRAY.itemsize)
+            made = shards.Shard(done.files, done.root, done.prints.quality, values, done.failures)
+            self.folder.write(name, shards.shard_bytes(made))
         return shards.counts_of(self.folder.read(name))
 
 
-def fingerprinted(items: Sequence[Listed], fingerprinter: Fingerprinter, limits: image.Limits) -> shards.Shard:
-    """What comes of the items of a shard; those with an address are downloaded first."""
-    with tempfile.TemporaryDirectory(prefix="imkin-") as folder, _catalogue() as database:
+def values_of(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """(n, bytes): fingerprints as their bytes."""
+    values = np.ascontiguousarray(values)
+    width = values.dtype.itemsize * (values.shape[1] if values.ndim > 1 else 1)
+    return values.view(np.uint8).reshape(-1, width)
+
+
+def fingerprinted(
+    items: Sequence[Listed],
+    fingerprinter: Fingerprinter,
+    limits: image.Limits,
+    folder: str,
+    grays: GrayStore | None,
+) -> Scan:
+    """What comes of the items of a shard; those with an address are downloaded into the folder first."""
+    with _catalogue() as database:
         ready, failures = _ready(items, folder)
-        done = scan(
+        return scan(
             ready,
             fingerprinter,
             database=database,
             limits=limits,
             engine=local.serial,
             found=len(items),
+            grays=grays,
             failures=failures,
         )
-    values = np.ascontiguousarray(done.prints.values)
-    width = values.dtype.itemsize * (values.shape[1] if values.ndim > 1 else 1)
-    return shards.Shard(
-        done.files, done.root, done.prints.quality, values.view(np.uint8).reshape(-1, width), done.failures
-    )
 
 
 class _catalogue:  # noqa: N801 - a context, not a thing

@@ -3,6 +3,7 @@
 job.json              what was asked for; written last, so that it stands for a whole listing
 items/000000.parquet  what the shard is to read
 prints/000000.parquet what came of it
+grays/000000          of ssim: the gray pictures, one after the other
 """
 
 from __future__ import annotations
@@ -43,6 +44,11 @@ def items_name(shard: int) -> str:
 def prints_name(shard: int) -> str:
     """The file of what came of a shard."""
     return f"prints/{shard:06}.parquet"
+
+
+def grays_name(shard: int) -> str:
+    """The file of a shard's gray pictures."""
+    return f"grays/{shard:06}"
 
 
 def open_job(

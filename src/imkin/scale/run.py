@@ -19,7 +19,7 @@ from imkin.grouping import Kin
 from imkin.join import distinct
 from imkin.policy import respect
 from imkin.result import Result
-from imkin.scale import banding, cells, equals, tiles
+from imkin.scale import banding, cells, equals, pictures, tiles
 from imkin.scale.fingerprints import Make, Scanner
 from imkin.scale.job import SHARD, Job, items_name, open_job, prints_name
 from imkin.scale.pairing import Near, PairRows, all_pairs, forest_of, merged
@@ -88,10 +88,8 @@ def find(
 ) -> Found:
     """Scan what is missing, and find what is alike. paths: the references first.
 
-    Raises UsageError for a method that has no shards, and as `open_job` and `Engine` do.
+    Raises UsageError for --cells of a method without vectors, and as `open_job` and `Engine` do.
     """
-    if task.spec.kind == "gray image":
-        raise UsageError(f"`{task.spec.name}` compares whole pictures, which are not kept in shards; leave --work out")
     if task.coarse and task.spec.kind != "unit vector":
         raise UsageError(f"--cells goes with methods of vectors, not with `{task.spec.name}`")
     job = open_job(task.work, task.paths, task.spec, wanted=task.wanted, limits=task.limits, shard=task.shard)
@@ -101,8 +99,9 @@ def find(
     bands = _bands(task, equals.bytes_of(sample, "value"), images)
     parts = parts_for(images, 0 if bands is None else bands.row_bytes)
     blocks = equals.blocks_of(job.folder, counts, BLOCK)
-    same = equals.merge_equals(engine, blocks, images, parts, by_value=task.spec.kind != "bytes")
-    near, forest, recall = _near(task, engine, same, sample, bands, parts)
+    counted = pictures.PIXELS if task.spec.kind == "gray image" else None
+    same = equals.merge_equals(engine, blocks, images, parts, by_value=task.spec.kind != "bytes", counted=counted)
+    near, forest, recall = _near(task, engine, same, sample, bands, parts, job.folder)
     members = _members(same.same, near.pairs, forest)
     members = np.union1d(members, _decided(job.folder, counts, verdicts or {}))
     scanned, low = _facts(job, engine, counts, members, task.spec, lost)
@@ -147,7 +146,7 @@ def _firsts(counts: Sequence[int]) -> list[int]:
 
 
 def _near(
-    task: Task, engine: Engine, same: equals.Distinct, sample: Rows, bands: banding.Banding | None, parts: int
+    task: Task, engine: Engine, same: equals.Distinct, sample: Rows, bands: banding.Banding | None, parts: int, folder: Folder
 ) -> tuple[Near, PairRows, tuple[int, int] | None]:
     """All pairs of distinct images, what connects them, and the recall of a join that may lose some."""
     if task.spec.kind == "bytes" or same.count < 2 or not len(sample):
@@ -158,6 +157,9 @@ def _near(
     if task.coarse:
         chosen = cells.cells_for(task.spec, task.threshold, values.view(np.float32), same.count)
         near = cells.celled(engine, same.rows, chosen, parts)
+    elif task.spec.kind == "gray image":
+        how = pictures.plan(engine, same.rows, folder, task.threshold)
+        near = pictures.compared(engine, same.rows, how, parts_for(same.count, how.row_bytes))
     elif bands is not None:
         near = banding.banded(engine, same.rows, bands, parts)
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -36,6 +36,15 @@ def read_bytes(path: str) -> bytes:
         with open(path, "rb", buffering=0) as file:
             return file.read()
     return bytes(_system(path.partition("://")[0]).cat_file(path))
+
+
+def read_part(path: str, start: int, length: int) -> bytes:
+    """Some bytes of a file. OSError if it cannot be read."""
+    if not is_remote(path):
+        with open(path, "rb", buffering=0) as file:
+            file.seek(start)
+            return file.read(length)
+    return bytes(_system(path.partition("://")[0]).cat_file(path, start=start, end=start + length))
 
 
 def facts_of(path: str) -> tuple[int, int]:
@@ -83,9 +92,22 @@ class Folder:
         full = self.at(name)
         if is_remote(full):
             _system(full.partition("://")[0]).pipe_file(full, data)
-            return
+        else:
+            self._write_here(full, [data])
+
+    def write_chunks(self, name: str, chunks: Iterable[bytes]) -> None:
+        """As `write`, of what does not fit into memory."""
+        full = self.at(name)
+        if is_remote(full):
+            with _system(full.partition("://")[0]).open(full, "wb") as file:
+                for chunk in chunks:
+                    file.write(chunk)
+        else:
+            self._write_here(full, chunks)
+
+    def _write_here(self, full: str, chunks: Iterable[bytes]) -> None:
         try:
             os.makedirs(os.path.dirname(full), exist_ok=True)
         except OSError as error:
             raise OutputError(f"cannot write {full}: {error.strerror}") from None
-        write_atomic(full, [data])
+        write_atomic(full, chunks)
