@@ -21,7 +21,8 @@ from imkin import prints
 from imkin.engine import open_engine
 from imkin.errors import UsageError
 from imkin.library import Library
-from imkin.scale.run import Task, find
+from imkin.scale.run import find
+from imkin.scale.task import Task
 from imkin.sources import Filter
 from imkin.sources.place import Folder, read_bytes
 
@@ -49,8 +50,7 @@ def task_of(paths, work, *, by="phash", shard=5, **more):
 
 
 def grouped(found, task):
-    with Library() as library:
-        return found.complete(library.group(found.scanned, found.kin, threshold=task.threshold)).to_dict()
+    return found.group(threshold=task.threshold, references=task.references).to_dict()
 
 
 def expected(paths, *, by="phash", **more):
@@ -91,8 +91,7 @@ def noisy(tmp_path_factory):
 
 
 def pairs_of(found):
-    with Library() as library:
-        return [pair.to_dict() for pair in library.pairs(found.scanned, found.kin)]
+    return [pair.to_dict() for pair in found.pairs()]
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.9, 1.0])
@@ -110,11 +109,8 @@ def test_across_and_reference_mean_the_same_over_shards(photos, tmp_path):
     task = task_of(roots, tmp_path / "across", across=True)
     assert grouped(run(task), task) == expected(roots, scope=imkin.Scope(across=True))
     task = task_of(roots, tmp_path / "reference", references=1)
-    found = run(task)
-    with Library() as library:
-        scope = imkin.Scope(reference=(str(roots[0]),))
-        ours = found.complete(library.group(found.scanned, found.kin, threshold=task.threshold, scope=scope))
-    assert ours.to_dict() == expected(roots[1], scope=scope)
+    scope = imkin.Scope(reference=(str(roots[0]),))
+    assert grouped(run(task), task) == expected(roots[1], scope=scope)
 
 
 def test_what_a_person_decided_counts_over_shards_too(photos, tmp_path):
@@ -212,7 +208,8 @@ KILLED = """
 import sys, time
 from test_scale import Counting, task_of
 from imkin.engine import open_engine
-from imkin.scale.run import Task, find
+from imkin.scale.run import find
+from imkin.scale.task import Task
 
 class Slow(Counting):
     def embed_batch(self, images):
@@ -231,8 +228,6 @@ def test_a_work_folder_belongs_to_one_job(photos, tmp_path):
         run(task_of([photos / "a"], tmp_path / "work"))
     with pytest.raises(UsageError, match="other method"):
         run(task_of([photos / "b"], tmp_path / "work", by="dhash"))
-    with pytest.raises(UsageError, match="whole pictures"):
-        run(task_of([photos / "b"], tmp_path / "other", by="ssim"))
 
 
 def listed(photos, target):

@@ -51,7 +51,7 @@ def blocks_of(values, size=900):
 
 
 def collected(engine, near):
-    return pairing.all_pairs(list(engine.run(near))).pairs
+    return pairing.unique(np.concatenate([each.pairs for each in engine.run(near)]))
 
 
 def banding_of(codes, radius, *, turns=1, pairs=1e12):
@@ -105,10 +105,13 @@ def test_a_hot_bucket_is_joined_and_told_of(engine, monkeypatch):
     plan = dataclasses.replace(banding_of(codes, 3), order=None, plan=halves)
     near = list(engine.run(banding.banded(engine, blocks_of(codes), plan, 4)))
     left, right, _ = hamming.self_join(codes, 3)
-    found = pairing.all_pairs(near)
-    assert (found.pairs["left"].tolist(), found.pairs["right"].tolist()) == (left.tolist(), right.tolist())
-    assert found.hot
-    assert min(found.hot) >= 500
+    found = pairing.unique(np.concatenate([each.pairs for each in near]))
+    assert (found["left"].tolist(), found["right"].tolist()) == (left.tolist(), right.tolist())
+    hot = [size for each in near for size in each.hot]
+    assert min(hot) >= 500
+
+
+PARTS = (range(3), range(3, 10))
 
 
 @pytest.mark.parametrize("by", ["vote", "kin"])
@@ -126,9 +129,12 @@ def test_tiles_find_what_one_machine_finds(engine, by, monkeypatch):
     near = join.near(Prints(spec, values, np.ones(len(values), np.float32)), spec.default_threshold)[1]
     width = values.dtype.itemsize * values.shape[1]
     assert tiles.tiles_for(len(values), width) == 4
-    found = collected(
-        engine, tiles.tiled(engine, blocks_of(values, 70), spec, spec.default_threshold, len(values), width, 3)
-    )
+    plan = tiles.Tiling(spec, spec.default_threshold, 4)
+    found = collected(engine, tiles.tiled(engine, blocks_of(values, 70), plan, 3))
+    # In rounds of some pairs of tiles each.
+    rounds = [collected(engine, tiles.tiled(engine, blocks_of(values, 70), plan, 3, part)) for part in PARTS]
+    assert (pairing.unique(np.concatenate(rounds)) == found).all()
+    assert sum(map(len, rounds)) == len(found)
     assert len(near) >= 20
     assert (found["left"].tolist(), found["right"].tolist()) == (near.left.tolist(), near.right.tolist())
     assert np.allclose(found["similarity"], near.similarity, atol=1e-6)
@@ -149,10 +155,10 @@ def test_cells_tell_the_recall_that_brute_force_measures(engine):
     ours = set(zip(found["left"].tolist(), found["right"].tolist(), strict=True))
     assert ours <= whole
     assert len(ours) > 0.95 * len(whole)
-    there, met = cells.recall(engine, rows, chosen, found, sample)
+    there, met = cells.recall(engine, rows, chosen, [found[:99], found[99:]], sample)
     assert there > 100
     assert abs(met / there - len(ours) / len(whole)) < 0.05
-    assert cells.recall(engine, rows, chosen, found[:0], sample) == (there, 0)
+    assert cells.recall(engine, rows, chosen, [], sample) == (there, 0)
 
 
 def test_a_forest_connects_what_the_pairs_connect_in_fewer_rows_than_images(engine):

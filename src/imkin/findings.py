@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import repeat
 
 import numpy as np
@@ -28,7 +29,10 @@ def result(
     pairs = grouping_.expand(kin)
     similarity = similarities(scanned, kin, threshold)
     groups = [
-        _group(members, inside, scanned, similarity, rules, references)
+        replace(
+            group_of(members, scanned, similarity, rules, references),
+            pairs=tuple(named(inside, scanned.files, relating(scanned))),
+        )
         for members, inside in _with_pairs(grouping_.group(kin, grouping), pairs, len(scanned.files))
     ]
     removable = [member for group in groups for member in group.members if member.removable]
@@ -83,8 +87,7 @@ def _scorer(scanned: Scan) -> Callable[[int, int], float] | None:
 
 def relating(scanned: Scan) -> Relate | None:
     """Tells how the two files of each pair are related; None for a scan whose fingerprints do not tell."""
-    # A scan over shards keeps the records on disk.
-    if scanned.prints.spec.kind != "record" or not scanned.prints.values.size:
+    if scanned.prints.spec.kind != "record":
         return None
 
     def relate(left: NDArray[np.int64], right: NDArray[np.int64]) -> list[Relation]:
@@ -124,14 +127,14 @@ def _with_pairs(groups: Sequence[NDArray[np.int64]], pairs: Pairs, n: int) -> It
         yield members, Pairs(pairs.left[rows], pairs.right[rows], pairs.similarity[rows])
 
 
-def _group(
+def group_of(
     members: NDArray[np.int64],
-    pairs: Pairs,
     scanned: Scan,
-    similarity: Similarities,
+    similarity: Callable[[int, int], float | None],
     rules: Sequence[Rule],
     references: int,
 ) -> Group:
+    """A group with its keeper, its pairs still to be told. similarity: direct, of two files; see `Similarities`."""
     files = [scanned.files[at] for at in members.tolist()]
     referenced = [bool(scanned.root[at] < references) for at in members.tolist()]
     candidates = [at for at, is_reference in enumerate(referenced) if is_reference] or list(range(len(files)))
@@ -158,5 +161,5 @@ def _group(
             )
             for at, file in ((at, files[at]) for at in order)
         ),
-        pairs=tuple(named(pairs, scanned.files, relating(scanned))),
+        pairs=(),
     )

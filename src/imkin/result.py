@@ -5,6 +5,7 @@ Every class turns into JSON by its own fields, so that the attribute and the key
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 
 from imkin.types import Failure
@@ -82,7 +83,7 @@ class Group:
     keeper: str
     reason: str
     members: tuple[Member, ...]
-    pairs: tuple[Pair, ...]
+    pairs: Sequence[Pair]
 
     @property
     def relations(self) -> dict[str, str]:

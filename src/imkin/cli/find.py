@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import fields
 from datetime import datetime
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from imkin.grouping import Kin
     from imkin.library import Library
     from imkin.report.json import Run
-    from imkin.result import Group, Result
+    from imkin.result import Group, Pair, Result
     from imkin.scan import Progress, Scan
     from imkin.types import Pixels
 
@@ -94,16 +94,22 @@ def group(
         target = stack.enter_context(report_folder.prepared(out, now=now)) if with_report else None
         over = scaled.find(job, scale, method, library, setup)
         scanned = over.scanned if over else job.scan(library, setup)
-        kin = over.kin if over else job.kin(library, scanned, connect_only=how == "transitive")
-        result = library.group(scanned, kin, threshold=job.threshold, grouping=how, scope=job.scope, rules=rules)
-        result = over.complete(result) if over else result
+        found: Sequence[Pair] | Iterator[Pair]
+        if over:
+            references = len(job.scope.reference)
+            result = over.group(threshold=job.threshold, grouping=how, references=references, rules=rules)
+            found = over.pairs() if target is not None else ()
+        else:
+            kin = job.kin(library, scanned, connect_only=how == "transitive")
+            result = library.group(scanned, kin, threshold=job.threshold, grouping=how, scope=job.scope, rules=rules)
+            found = library.pairs(scanned, kin)
         if target is not None:
             with progress_bar(setup) as progress:
                 report_folder.write_report(
                     target,
                     result,
                     job.facts(now, scanned),
-                    pairs=library.pairs(scanned, kin),
+                    pairs=found,
                     load=_counted(library, progress, sum(len(group.members) for group in result.groups)),
                     collage_pairs=max_pairs_for_collage,
                     seed=search.seed,
@@ -160,13 +166,13 @@ def pairs(
     with logged(setup), setup.library() as library:
         over = scaled.find(job, scale, method, library, setup)
         scanned = over.scanned if over else job.scan(library, setup)
-        kin = over.kin if over else job.kin(library, scanned)
-        found = library.pairs(scanned, kin)
+        found = over.pairs() if over else library.pairs(scanned, kin := job.kin(library, scanned))
+        any_found = over.found if over else kin.found
         for line in json_lines(found) if as_json else csv_lines(found):
             write(line)
         report_failures(scanned.failures, setup=setup)
     scaled.check_lost(over)
-    finish(setup, failures=len(scanned.failures), found=fail_if_found and kin.found)
+    finish(setup, failures=len(scanned.failures), found=fail_if_found and any_found)
 
 
 class Job:

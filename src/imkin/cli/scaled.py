@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from imkin.cli.find import Job
     from imkin.engine import Engine
     from imkin.library import Library
-    from imkin.scale.run import Found
+    from imkin.scale.outcome import Found
     from imkin.types import Fingerprinter
 
 
@@ -62,8 +62,8 @@ def find(job: Job, scale: Scale, method: Method, library: Library, setup: Setup)
 
 
 def _find(job: Job, scale: Scale, method: Method, library: Library, setup: Setup, engine: Engine) -> Found:
-    from imkin.scale.run import Task
     from imkin.scale.run import find as find_over_shards
+    from imkin.scale.task import Task
 
     make: Callable[[], Fingerprinter] = Made(method)
     task = Task(

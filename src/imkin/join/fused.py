@@ -62,13 +62,18 @@ class Signals:
         return np.minimum(np.round(1 / (1 + np.exp(-odds.astype(np.float64))), 4).astype(np.float32), MOST)
 
 
-def self_join(records: Records, threshold: float, *, jobs: int | None = None) -> Pairs:
-    """All pairs with similarity ≥ threshold. Cost: 11 products of matrices (n, 256) and (256, n), and what is laid."""
+def self_join(records: Records, threshold: float, *, jobs: int | None = None, label: Indices | None = None) -> Pairs:
+    """All pairs with similarity ≥ threshold. Cost: 11 products of matrices (n, 256) and (256, n), and what is laid.
+
+    label: (n,) only pairs whose labels differ.
+    """
     left, right, _, _ = hashed = _hashed(records, jobs)
     found = list(_by_network(records, threshold))
     a = np.concatenate([left, *(part[0] for part in found)])
     b = np.concatenate([right, *(part[1] for part in found)])
     pairs = np.unique(np.stack([a, b], axis=1), axis=0)
+    if label is not None:
+        pairs = pairs[label[pairs[:, 0]] != label[pairs[:, 1]]]
     a, b = pairs[:, 0], pairs[:, 1]
     bits, turn = _bits_of(a, b, hashed, len(records))
     similar = np.empty(len(a), np.float32)
@@ -248,8 +253,10 @@ def _bits_of(
 ) -> tuple[NDArray[np.int16], Indices]:
     left, right, found, turned = hashed
     bits, turn = np.full(len(a), RADIUS + 1, np.int16), np.zeros(len(a), np.int64)
-    at = np.searchsorted(a * n + b, left * n + right)
-    bits[at], turn[at] = found, turned
+    keys = a * n + b
+    known = np.isin(left * n + right, keys)
+    at = np.searchsorted(keys, (left * n + right)[known])
+    bits[at], turn[at] = found[known], turned[known]
     return bits, turn
 
 

@@ -79,7 +79,8 @@ def write_report(
 
     collage_pairs: pairs in the collage at most, drawn with seed; 0 or no pairs, no collage. Raises OutputError.
     """
-    parts = _parts(result, run, list(pairs), load, collage_pairs=collage_pairs, seed=seed)
+    listed = pairs if isinstance(pairs, Sequence) else list(pairs)
+    parts = _parts(result, run, listed, load, collage_pairs=collage_pairs, seed=seed)
     written: list[str] = []
     try:
         for name, put in parts.items():

@@ -72,9 +72,10 @@ def row_type(words: int) -> np.dtype[np.void]:
 
 @dataclass(frozen=True, slots=True)
 class Bands:
-    """Distinct rows → a row for every code and table."""
+    """Distinct rows → a row for every code and table. numbers: of the tables that are wanted."""
 
     banding: Banding
+    numbers: range
 
     def __call__(self, rows: Rows) -> Rows:
         """See the class."""
@@ -84,9 +85,10 @@ class Bands:
             words = to_words(np.ascontiguousarray(values[:, turn * width : (turn + 1) * width]))
             if banding.order is not None:
                 words = reordered(words, banding.order)
-            for number, table in enumerate(banding.tables()):
+            tables = banding.tables()
+            for number in self.numbers:
                 out = np.empty(len(rows), row_type(len(words)))
-                out["key"] = key_of(words, table, number)
+                out["key"] = key_of(words, tables[number], number)
                 out["table"], out["turn"], out["image"], out["code"] = number, turn, rows["image"], words.T
                 made.append(out)
         return np.concatenate(made)
@@ -139,6 +141,12 @@ def _words(rows: Rows) -> Words:
     return np.ascontiguousarray(rows["code"].T)
 
 
-def banded(engine: Engine, rows: Blocks[Rows], banding: Banding, parts: int) -> Blocks[Near]:
-    """All pairs within the radius, each from one task; with turns a pair may come from several."""
-    return engine.partition(rows.map(Always(Bands(banding))), parts, Always(Compare(banding)))
+def banded(
+    engine: Engine, rows: Blocks[Rows], banding: Banding, parts: int, numbers: range | None = None
+) -> Blocks[Near]:
+    """All pairs within the radius, each from one task; with turns a pair may come from several.
+
+    numbers: of the tables, all by default; another call finds what the others tell of.
+    """
+    chosen = range(len(banding.tables())) if numbers is None else numbers
+    return engine.partition(rows.map(Always(Bands(banding, chosen))), parts, Always(Compare(banding)))

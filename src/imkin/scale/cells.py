@@ -6,6 +6,7 @@ some images are compared with all others by brute force, and the share of their 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -140,10 +141,15 @@ def celled(engine: Engine, rows: Blocks[Rows], cells: Cells, parts: int) -> Bloc
     return engine.partition(rows.map(Always(Assign(cells))), parts, Always(CompareCells(cells)))
 
 
-def recall(engine: Engine, rows: Blocks[Rows], cells: Cells, pairs: PairRows, sample: Rows) -> tuple[int, int]:
-    """How many pairs of QUERIES images there are, and how many of them are among `pairs` (sorted)."""
+def recall(
+    engine: Engine, rows: Blocks[Rows], cells: Cells, pairs: Iterable[PairRows], sample: Rows
+) -> tuple[int, int]:
+    """How many pairs of QUERIES images there are, and how many of them are among `pairs`."""
     chosen = sample[np.random.default_rng(SEED).permutation(len(sample))[:QUERIES]]
     queries = _Queries(cells, chosen["image"], vectors_of(chosen))
     true = np.concatenate([np.empty(0, PAIR), *found(engine.run(rows.map(Always(queries))))])
     true = np.unique(true[["left", "right"]])
-    return len(true), int(np.isin(true, np.ascontiguousarray(pairs[["left", "right"]])).sum())
+    met = np.zeros(len(true), bool)
+    for some in pairs:
+        met |= np.isin(true, np.ascontiguousarray(some[["left", "right"]]))
+    return len(true), int(met.sum())

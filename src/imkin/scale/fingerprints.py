@@ -16,13 +16,12 @@ from imkin.findings import gray_indices
 from imkin.join.ssim_store import GrayStore
 from imkin.scale.job import grays_name, items_name, prints_name
 from imkin.scale.pictures import GRAY, place_of
+from imkin.scale.task import Make
 from imkin.scan import Scan, scan
 from imkin.sources import Item, place, shards
 from imkin.sources.listed import Listed
 from imkin.sources.place import Folder
 from imkin.types import Failure, Fingerprinter
-
-Make = Callable[[], Fingerprinter]
 
 
 @dataclass(frozen=True, slots=True)

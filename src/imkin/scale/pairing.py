@@ -9,9 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imkin.result import Relation
+
 PAIR = np.dtype([("left", np.int64), ("right", np.int64), ("similarity", np.float32)])
+# What is told of a pair beside its similarity, a draft where only the sizes of the pictures name it; see `Relation`.
+_TOLD: list[Any] = [("name", "S64"), ("part", "S1"), ("turn", np.int8), ("bits", np.int16), ("fit", np.float64)]
+_TOLD += [(corner, np.float64) for corner in ("x0", "y0", "x1", "y1")]
+TOLD = np.dtype([(name, PAIR[name]) for name in PAIR.names or ()] + _TOLD)
 PairRows = NDArray[np.void]
-"""(m,) of PAIR: left < right, numbers of images."""
+"""(m,) of PAIR, or of TOLD where the method tells of relations: left < right, numbers of images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,33 @@ def pair_rows(a: NDArray[Any], b: NDArray[Any], similarity: NDArray[np.float32])
     rows["left"], rows["right"] = np.minimum(a, b)[differ], np.maximum(a, b)[differ]
     rows["similarity"] = similarity[differ]
     return rows
+
+
+def told_rows(pairs: PairRows, relations: Sequence[Relation]) -> PairRows:
+    """Rows of PAIR with what is told of each."""
+    rows = np.zeros(len(pairs), TOLD)
+    for name in PAIR.names or ():
+        rows[name] = pairs[name]
+    for row, told in zip(rows, relations, strict=True):
+        row["name"], row["part"], row["turn"] = told.name.encode(), (told.part or "").encode(), told.turn
+        row["bits"], row["fit"] = -1 if told.bits is None else told.bits, np.nan if told.fit is None else told.fit
+        corners = told.box or (np.nan,) * 4
+        row["x0"], row["y0"], row["x1"], row["y1"] = corners
+    return rows
+
+
+def relation_of(row: Any) -> Relation:
+    """What a row of TOLD tells."""
+    box = tuple(float(row[corner]) for corner in ("x0", "y0", "x1", "y1"))
+    fit, bits = float(row["fit"]), int(row["bits"])
+    return Relation(
+        row["name"].decode(),
+        row["part"].decode() or None,
+        None if np.isnan(box[0]) else (box[0], box[1], box[2], box[3]),
+        int(row["turn"]),
+        None if bits < 0 else bits,
+        None if np.isnan(fit) else fit,
+    )
 
 
 def unique(pairs: PairRows) -> PairRows:
@@ -56,19 +89,6 @@ def forest(pairs: PairRows) -> PairRows:
     return pairs[np.isin(rank, tree.data)]
 
 
-def forest_of(near: Near) -> PairRows:
-    """The forest of one task."""
-    return forest(near.pairs)
-
-
 def merged(forests: Sequence[PairRows]) -> PairRows:
     """Several forests as one."""
     return forest(np.concatenate(forests)) if forests else np.empty(0, PAIR)
-
-
-def all_pairs(near: Sequence[Near]) -> Near:
-    """Everything that the tasks found, sorted and each pair once."""
-    pairs = [np.empty(0, PAIR), *(each.pairs for each in near)]
-    return Near(
-        unique(np.concatenate(pairs)), tuple(sorted((size for each in near for size in each.hot), reverse=True))
-    )

@@ -44,6 +44,8 @@ PIXELS = 24
 # What the vectors of two tiles may take in a task.
 TASK_BYTES = 256 << 20
 FEWEST_TILES = 3
+# What a picture becomes in the common case: three rows with the longest vector.
+MOST_ROW_BYTES = 110_000
 # Pairs whose bounds are held at a time, 4 bytes each.
 ROWS = 1000
 
@@ -121,9 +123,9 @@ def plan(engine: Engine, rows: Blocks[Rows], folder: Folder, threshold: float) -
     pays = 0 < threshold <= ALMOST_ONE and max(many.values(), default=0) >= VECTORS_FROM
     width = max((ssim_bounds.size_of(stripes_of(shape)) for shape in members), default=0) if pays else 0
     levels = []
-    for shape, some in members.items():
+    for shape, inside in members.items():
         tiles = -(-2 * many[shape] * row_type(width).itemsize // TASK_BYTES)
-        levels.append(Level(shape, some, 1 if many[shape] < VECTORS_FROM else max(FEWEST_TILES, tiles)))
+        levels.append(Level(shape, inside, 1 if many[shape] < VECTORS_FROM else max(FEWEST_TILES, tiles)))
     return Ssim(folder, threshold, tuple(levels), width)
 
 
@@ -221,9 +223,7 @@ class Bound:
         return made
 
     @staticmethod
-    def _comparable(
-        rows: Rows, a: NDArray[np.intp], b: NDArray[np.intp], shape: Shape
-    ) -> NDArray[np.bool_]:
+    def _comparable(rows: Rows, a: NDArray[np.intp], b: NDArray[np.intp], shape: Shape) -> NDArray[np.bool_]:
         """Which pictures are compared at this shape: `metric_ssim.common_shape` of all pairs."""
         heights, widths = (rows["gray"][side].astype(np.int64) for side in ("height", "width"))
         height, width = heights[a][:, None], widths[a][:, None]

@@ -11,7 +11,7 @@ import numpy as np
 from imkin.errors import UsageError
 from imkin.join.hamming_plan import BRUTE_NS, PAIR_NS, Plan, Sample, choose
 from imkin.scale.banding import SHUFFLED_ROW_NS, row_type
-from imkin.scale.run import parts_for
+from imkin.scale.joining import parts_for
 
 # More than this is called infeasible: a week of the cluster, or a hundred terabytes through its disks.
 MOST_HOURS = 168.0

@@ -153,3 +153,24 @@ def failures_of(data: bytes) -> list[Failure]:
     columns, counts = _columns(data, ["path", "stage", "reason"])
     rows = zip(columns["path"], columns["stage"], columns["reason"], strict=True)
     return [Failure(os.fsdecode(path), stage, reason) for path, stage, reason in list(rows)[counts["files"] :]]
+
+
+def rows_bytes(rows: NDArray[np.void]) -> bytes:
+    """The Parquet file of structured rows, a column a field."""
+    arrow, _ = _arrow()
+    columns = {}
+    for name in rows.dtype.names or ():
+        text = rows.dtype[name].kind == "S"
+        columns[name] = arrow.array(rows[name].tolist(), arrow.binary()) if text else np.ascontiguousarray(rows[name])
+    return _written(columns, {"rows": len(rows)})
+
+
+def rows_of(data: bytes, kind: np.dtype[np.void]) -> NDArray[np.void]:
+    """What `rows_bytes` holds, as rows of this kind; fields beyond those of the kind are not read."""
+    _, parquet = _arrow()
+    table = parquet.read_table(io.BytesIO(data), columns=list(kind.names or ()))
+    rows = np.empty(table.num_rows, kind)
+    for name in kind.names or ():
+        column = table.column(name)
+        rows[name] = column.to_pylist() if kind[name].kind == "S" else column.to_numpy()
+    return rows
