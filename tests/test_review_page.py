@@ -125,6 +125,30 @@ def test_a_person_decides_by_mouse(chromium, photos, tmp_path):
         says(page, "#progress", "1 of 3 groups decided")
 
 
+def test_enter_after_a_click_of_the_mouse_keeps_what_is_selected_and_not_what_was_clicked(chromium, photos, tmp_path):
+    with session_on(photos, tmp_path / "c.sqlite") as session, review(chromium, session) as page:
+        page.click(".card:nth-child(2) .keep-this")
+        says(page, "#progress", "1 of 3 groups decided")
+        page.keyboard.press("Enter")
+        says(page, "#progress", "2 of 3 groups decided")
+        kept = [os.path.basename(session.files[at].path) for each in session.standings[:2] for at in each.kept]
+        assert (len(kept), kept[0] == "photo.png", kept[1]) == (2, False, "photo.png")
+
+
+def test_a_group_that_is_left_while_zoomed_leaves_the_pictures_of_the_next_whole(chromium):
+    with Database(None) as database:
+        session = made_session(database, 6, size=3)
+        with review(chromium, session) as page:
+            says(page, "#place", "1 of 6")
+            page.keyboard.press("+")
+            assert "scale(1.4)" in page.locator(".card:nth-child(3) .fit").get_attribute("style")
+            page.keyboard.press("j")
+            says(page, "#group-title", "Group 2")
+            says(page, "#zoom-value", "Fit")
+            styles = page.evaluate("[...document.querySelectorAll('.fit')].map((fit) => fit.style.transform)")
+            assert styles == [""] * 3
+
+
 def test_filters_search_and_order_choose_what_is_shown_and_decided(chromium, photos, tmp_path):
     with session_on(photos, tmp_path / "c.sqlite") as session, review(chromium, session) as page:
         page.keyboard.press("/")

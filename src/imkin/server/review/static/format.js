@@ -31,9 +31,33 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+// Give an element these words, if it has others: what stays as it is costs no layout.
+export function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+// The same of parts: words, elements as [tag, attributes, …parts], and nothing.
+export function fill(element, parts) {
+  const wanted = JSON.stringify(parts);
+  if (element.filled === wanted) return;
+  element.filled = wanted;
+  element.replaceChildren(...parts.map(part));
+}
+
+function part(what) {
+  if (!Array.isArray(what)) return what || "";
+  const [tag, attributes, ...children] = what;
+  return make(tag, attributes, ...children.map(part));
+}
+
 // A path breaks after its separators first.
 export function broken(path) {
-  return path.split(/(?<=[/\\])/).flatMap((part, i) => (i ? [document.createElement("wbr"), part] : [part]));
+  return path.split(/(?<=[/\\])/).flatMap((name, i) => (i ? [["wbr", {}], name] : [name]));
+}
+
+// After the next frame is painted: what a person waits for comes first.
+export function later(act) {
+  requestAnimationFrame(() => setTimeout(act));
 }
 
 export const picture = (content, side) => `/api/review/pictures/${content}/${side}.jpg`;

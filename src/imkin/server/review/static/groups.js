@@ -18,6 +18,7 @@ export class Groups {
         width: width[i], height: height[i], bytes: bytes[i], format: format[i], date: date[i],
       });
     }
+    this.owner = new Map(this.members.flatMap((members, group) => members.map((file) => [file, group])));
     this.words = [];
   }
 
@@ -31,14 +32,19 @@ export class Groups {
   }
 
   groupOf(file) {
-    return this.members.findIndex((members) => members.includes(file));
+    return this.owner.get(file) ?? -1;
   }
 
-  // Take in where groups stand now; `change` has columns like those of the groups.
+  // Take in where groups stand now; `change` has columns like those of the groups. Returns those that stand elsewhere.
   stand(change) {
+    const moved = new Set();
     change.id.forEach((group, i) => {
-      for (const column of ["state", "keeper", "kept", "going", "won"]) this[column][group] = change[column][i];
+      for (const column of ["state", "keeper", "kept", "going", "won"]) {
+        if (String(this[column][group]) !== String(change[column][i])) moved.add(group);
+        this[column][group] = change[column][i];
+      }
     });
+    return moved;
   }
 
   choose({ state, text, least, most, size, folder, relation }, sort) {

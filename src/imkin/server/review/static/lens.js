@@ -7,23 +7,26 @@ const MOST = 16, STEP = 1.4;
 export class Lens {
   constructor(onChange) {
     this.onChange = onChange;
-    this.reset();
+    [this.scale, this.x, this.y] = [1, 0, 0];
   }
 
   reset() {
+    if (this.scale === 1) return;
     this.scale = 1;
     this.x = 0; // of the view's middle, from the picture's middle, in widths of the picture as it fits
     this.y = 0;
     this.apply();
   }
 
+  get transform() {
+    return this.scale === 1 ? "" : `scale(${this.scale}) translate(${-100 * this.x}%, ${-100 * this.y}%)`;
+  }
+
   apply() {
     const { scale } = this, limit = Math.max(0, (scale - 1) / 2 / scale);
     this.x = Math.min(limit, Math.max(-limit, this.x));
     this.y = Math.min(limit, Math.max(-limit, this.y));
-    for (const fit of document.querySelectorAll(".fit")) {
-      fit.style.transform = scale === 1 ? "" : `scale(${scale}) translate(${-100 * this.x}%, ${-100 * this.y}%)`;
-    }
+    for (const fit of document.querySelectorAll(".fit")) fit.style.transform = this.transform;
     byId("zoom-value").textContent = scale === 1 ? "Fit" : `${Math.round(scale * 100)} %`;
     byId("cards").classList.toggle("zoomed", scale > 1);
     this.onChange(scale);

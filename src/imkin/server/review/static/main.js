@@ -2,7 +2,7 @@
 
 import { get, inTurn, post } from "./api.js";
 import { bulk, choose as chooseFolder, help } from "./dialogs.js";
-import { byId, count, make, plural, size } from "./format.js";
+import { byId, count, make, plural, size, write } from "./format.js";
 import { ALL, DIFFERENT, Groups, KEPT, OPEN } from "./groups.js";
 import { List } from "./list.js";
 import { finished, PlanDialog } from "./plan.js";
@@ -67,16 +67,25 @@ function go(at, selected = null) {
   byId("finished").hidden = shown;
   if (!shown) finish();
   stage.show(groups, group, selected);
-  byId("place").textContent = shown ? `${count(place + 1)} of ${count(order.length)}` : "none";
+  write(byId("place"), shown ? `${count(place + 1)} of ${count(order.length)}` : "none");
   buttons();
-  if (shown) remember(group);
+  clearTimeout(resting);
+  resting = setTimeout(rest, REST_MS);
+}
+
+// When nobody has gone on for a moment: remember the place, and fetch what comes next.
+const REST_MS = 60;
+let resting = 0;
+function rest() {
+  remember();
   requestIdleCallback?.(() => { stage.ahead(order[place + 1]); stage.ahead(order[place + 2]); });
 }
 
 // Where a reload comes back to: a file of the group, since numbers change with the threshold.
-function remember(group) {
-  history.replaceState(null, "", `#${groups.members[group][0]}`);
+function remember() {
+  if (current() >= 0) history.replaceState(null, "", `#${groups.members[current()][0]}`);
 }
+addEventListener("pagehide", remember);
 
 function finish() {
   const open = groups.state.some((state) => state === OPEN);
@@ -116,15 +125,15 @@ async function learnRelations(model) {
 
 // How much is decided.
 function tell({ decided, total, going, winning, undo }) {
-  const percent = total ? Math.round((100 * decided) / total) : 100;
+  const percent = total ? Math.round((100 * decided) / total) : 100, bar = byId("meter").firstElementChild;
   byId("meter").setAttribute("aria-valuenow", percent);
-  byId("meter").firstElementChild.style.width = `${percent}%`;
-  byId("progress").textContent = total ? `${count(decided)} of ${plural(total, "group")} decided` : "no groups";
-  byId("plan-open").textContent = going ? `Plan: ${plural(going, "file")}, ${size(winning)}` : "Plan";
+  if (bar.style.width !== `${percent}%`) bar.style.width = `${percent}%`;
+  write(byId("progress"), total ? `${count(decided)} of ${plural(total, "group")} decided` : "no groups");
+  write(byId("plan-open"), going ? `Plan: ${plural(going, "file")}, ${size(winning)}` : "Plan");
   byId("undo").disabled = !undo;
   byId("undo").title = undo ? `Undo: ${undo}` : "Nothing to undo";
   for (const [name, n] of [["open", total - decided], ["decided", decided], ["all", total]]) {
-    document.querySelector(`[data-count=${name}]`).textContent = count(n);
+    write(document.querySelector(`[data-count=${name}]`), count(n));
   }
 }
 
@@ -150,9 +159,11 @@ function toast(text, { error = false } = {}) {
 function decide(action, { group = current(), file = null, files = null, numbers = [group], advance = true } = {}) {
   if (!numbers.length || numbers.some((each) => each < 0)) return;
   const state = { keep: KEPT, all: ALL, different: DIFFERENT, reopen: OPEN }[action];
-  if (numbers.length === 1 && state !== undefined) guess(numbers[0], action, state, files);
+  const guessed = numbers.length === 1 && state !== undefined;
+  if (guessed) guess(numbers[0], action, state, files);
   const revision = groups.revision;
   if (advance) next();
+  if (guessed) list.refresh(new Set(numbers));
   inTurn("/decisions", { revision, action, groups: numbers, file, files }).then(take, (error) => trouble(error));
 }
 
@@ -165,14 +176,12 @@ function guess(group, action, state, files) {
     groups.going[group] = groups.members[group].filter((id) => !files.includes(id));
   } else if (action !== "reopen") [groups.kept[group], groups.going[group], groups.won[group]] = [groups.members[group], [], 0];
   stage.forget([group]);
-  list.refresh(new Set([group]));
 }
 
 function take(change) {
-  groups.stand(change.groups);
   const changed = new Set(change.groups.id);
+  list.refresh(groups.stand(change.groups));
   stage.forget(changed);
-  list.refresh(changed);
   tell(change);
   if (changed.has(current())) stage.show(groups, current(), stage.selected?.id);
   if (change.total && change.decided === change.total && !stage.told) {
