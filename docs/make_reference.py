@@ -81,6 +81,9 @@ def api() -> str:
             if "description" in route:
                 lines += [route["description"], ""]
             lines += _api_parameters(route)
+            for body in route.get("requestBody", {}).get("content", {}).values():
+                for example in body.get("examples", {}).values():
+                    lines += ["```sh", example["summary"], "```", ""]
             lines += ["| answer | |", "|---|---|"]
             lines += [f"| {code} | {_answer(answer)} |" for code, answer in sorted(route["responses"].items())]
             lines.append("")

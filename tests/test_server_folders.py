@@ -4,12 +4,17 @@ import hashlib
 import json
 import os
 import shutil
+import threading
+from dataclasses import asdict
 from pathlib import Path
 
 import psutil
 import pytest
+from PIL import Image
 
 from imkin.demo import write_collection
+from imkin.server.jobbing import Wanted
+from imkin.server.jobs import Jobs
 from serving import serving
 
 
@@ -194,6 +199,18 @@ def test_a_job_whose_process_dies_fails_and_the_service_goes_on(client, service)
     ended, _ = followed(client, job)
     assert (ended["state"], ended["error"]) == ("failed", "the job broke off; the log of the service says why")
     scanned(client)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is no limit of memory to set")
+def test_a_job_takes_no_more_memory_than_it_is_allowed(tmp_path):
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (10_000, 8_000)).save(tmp_path / "photos" / "large.png")
+    jobs, ended = Jobs(str(tmp_path / "c.sqlite"), 512 * 2**20), threading.Event()
+    wanted = Wanted([str(tmp_path / "photos")], "phash", False, 0.9, "transitive", "trash", "bytes", 0, True)
+    job = jobs.start("scan", asdict(wanted), then=lambda _: ended.set())
+    assert ended.wait(60)
+    jobs.close()
+    assert [each["reason"] for each in job.result["found"]["failures"]] == ["not enough memory to decode it"]
 
 
 def test_too_many_jobs_are_told_to_come_later(client):

@@ -3,7 +3,9 @@
 `IMKIN_FUZZ=1000 python -m pytest tests/test_server_fuzz.py` tries so many examples of each route.
 """
 
+import json
 import os
+import re
 
 import psutil
 import pytest
@@ -61,6 +63,29 @@ def test_the_service_keeps_to_its_schema(method, path, service):
         assert os.path.dirname(service.log) not in answer.text
 
     tried()
+
+
+def test_every_body_and_every_error_of_the_schema_has_an_example():
+    schema = create_app(Settings()).openapi()
+    objects = schema["components"]["schemas"]
+    routes = [route for methods in schema["paths"].values() for route in methods.values()]
+    bodies = [body for route in routes for body in route.get("requestBody", {}).get("content", {}).values()]
+    errors = [answer for route in routes for code, answer in route["responses"].items() if code >= "400"]
+    assert {ref.rpartition("/")[2] for ref in re.findall(r"#/components/schemas/\w+", json.dumps(schema))} <= set(
+        objects
+    )
+    plain = [body["schema"] for body in bodies if "examples" not in body]
+    plain = [objects[each["$ref"].rpartition("/")[2]] if "$ref" in each else each for each in plain]
+    assert (len(bodies), len(errors)) > (8, 40)
+    assert [each["title"] for each in plain if not each.get("examples")] == []
+    assert all(
+        body["examples"]["curl"]["summary"].startswith("curl -F images=@one.jpg")
+        for body in bodies
+        if "examples" in body
+    )
+    shown = [content["example"] for answer in errors for content in answer["content"].values()]
+    assert {example["type"].startswith("urn:imkin:") for example in shown} == {True}
+    assert len(shown) == len(errors)
 
 
 def resident(process):

@@ -62,6 +62,9 @@ def serve(
     worker_memory: Annotated[
         int, typer.Option("--worker-memory", metavar="MB", min=512, help="Memory of one worker.")
     ] = 3072,
+    job_memory: Annotated[
+        int, typer.Option("--job-memory", metavar="MB", min=1024, help="Memory of a job, such as a scan.")
+    ] = 8192,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No access log.")] = False,
 ) -> None:
     """Serve the HTTP API on this machine alone, or beyond it to whoever shows the token.
@@ -88,7 +91,11 @@ def serve(
         catalogue=catalogue or default_path(),
         uploads=Uploads(files=max_files, bytes=max_upload * 1024 * 1024, pixels=max_pixels),
         work=Work(
-            processes=workers or default_jobs(), queue=queue, task_s=work_seconds, memory=worker_memory * 1024 * 1024
+            processes=workers or default_jobs(),
+            queue=queue,
+            task_s=work_seconds,
+            memory=worker_memory * 1024 * 1024,
+            job_memory=job_memory * 1024 * 1024,
         ),
     )
     if not quiet:

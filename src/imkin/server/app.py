@@ -57,6 +57,7 @@ def create_app(settings: Settings) -> FastAPI:
     for part in (images, libraries, folders, carrying):
         app.include_router(part.router)
 
+    problems.tell(app)
     # The last one added is the outermost.
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(Access, metrics=metrics)

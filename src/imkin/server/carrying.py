@@ -8,12 +8,12 @@ from imkin import actions
 from imkin.catalogue import Database
 from imkin.cleaning import outcome_object
 from imkin.plan import plan_text
+from imkin.server.folder_schemas import JobOf, PlanAbout, PlanEdit, PlanOf, RunOf
 from imkin.server.folders import accepted, run_of
 from imkin.server.jobs import Job
 from imkin.server.names import reachable, told
 from imkin.server.plans import Planned
 from imkin.server.problems import Problem, responses
-from imkin.server.schemas import JobOf, PlanAbout, PlanEdit, PlanOf, RunOf
 from imkin.server.service import OfService, Service
 
 router = APIRouter(prefix="/api/v1", tags=["plans"])

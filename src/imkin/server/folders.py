@@ -13,12 +13,13 @@ from fastapi.responses import StreamingResponse
 from imkin.library import threshold_of
 from imkin.plan import parse_plan
 from imkin.policy import parse_rules
+from imkin.server.folder_schemas import JobOf, Progress, RootOf, RunOf, ScanAsked
 from imkin.server.images import method_of
 from imkin.server.jobs import ENDED, Job
 from imkin.server.names import root_names, told
 from imkin.server.plans import Planned, planned
 from imkin.server.problems import Problem, refusing, responses
-from imkin.server.schemas import Groups, JobOf, Progress, RootOf, RunOf, ScanAsked
+from imkin.server.schemas import Groups
 from imkin.server.service import OfService, Service
 
 # How often a stream of events looks for news, and how long it may be silent before it says that it lives.

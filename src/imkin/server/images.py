@@ -12,7 +12,7 @@ from imkin import prints
 from imkin.library import DEFAULT_METHOD, threshold_of
 from imkin.server.member_groups import member_groups
 from imkin.server.problems import Problem, refusing, responses
-from imkin.server.schemas import Asked, Compared, Graded, Groups, Lists, MemberGroups, MethodAbout
+from imkin.server.schemas import Asked, Compared, Graded, Groups, Lists, MemberGroups, MembersAsked, MethodAbout
 from imkin.server.service import OfService
 from imkin.server.uploads import Received
 
@@ -20,13 +20,27 @@ M = TypeVar("M", bound=BaseModel)
 
 UPLOAD_ERRORS = responses(400, 408, 413, 415, 422, 429)
 
+ADDRESS = "http://127.0.0.1:9082"
+
 router = APIRouter()
 
 
 def upload_body(
-    *, least: int = 1, most: int | None = None, other: dict[str, Any] | None = None, **fields: Any
+    call: str,
+    *,
+    least: int = 1,
+    most: int | None = None,
+    other: dict[str, Any] | None = None,
+    example: dict[str, Any] | None = None,
+    **fields: Any,
 ) -> dict[str, Any]:
-    """What the schema says about a body of images under any names, beside fields of the form. other: kinds of body."""
+    """What the schema says about a body of images under any names, beside fields of the form. other: kinds of body.
+
+    call: where the example of it is sent to, with its query. example: values of its fields.
+    """
+    names = ["one.jpg", "two.jpg"][: most or 2]
+    sent = "".join(f" -F images=@{name}" for name in names)
+    sent += "".join(f" -F {name}={value}" for name, value in (example or {}).items())
     many = {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": least}
     if most is not None:
         many["maxItems"] = most
@@ -42,6 +56,12 @@ def upload_body(
                         "additionalProperties": {"type": "string", "format": "binary"},
                     },
                     "encoding": {"images": {"contentType": "image/*"}},
+                    "examples": {
+                        "curl": {
+                            "summary": f"curl{sent} '{ADDRESS}{call}'",
+                            "value": {"images": [f"(the bytes of {name})" for name in names], **(example or {})},
+                        }
+                    },
                 },
                 **(other or {}),
             },
@@ -75,7 +95,11 @@ def method_of(by: str | None) -> str:
     tags=["legacy"],
     summary="Images grouped by SSIM, as lists of sha1",
     responses=UPLOAD_ERRORS,
-    openapi_extra=upload_body(similarity_grade={"type": "number", "minimum": 0, "maximum": 1, "default": 0.95}),
+    openapi_extra=upload_body(
+        "/api/imageSimilarityByHash",
+        example={"similarity_grade": 0.75},
+        similarity_grade={"type": "number", "minimum": 0, "maximum": 1, "default": 0.95},
+    ),
 )
 async def image_similarity_by_hash(request: Request, service: OfService, _: Annotated[Graded, Query()]) -> Lists:
     """Any number of images, under any names of the form: those alike in one list, each by the sha1 of its bytes.
@@ -94,8 +118,11 @@ async def image_similarity_by_hash(request: Request, service: OfService, _: Anno
     "/api/v1/groups",
     tags=["images"],
     summary="Groups of alike images",
-    responses=UPLOAD_ERRORS,
-    openapi_extra=upload_body(other={"application/json": {"schema": {"$ref": "#/components/schemas/MembersAsked"}}}),
+    responses={**UPLOAD_ERRORS, **responses(404)},
+    openapi_extra=upload_body(
+        "/api/v1/groups?by=phash&threshold=0.9",
+        other={"application/json": {"schema": MembersAsked.model_json_schema()}},
+    ),
 )
 async def groups(request: Request, service: OfService, _: Annotated[Asked, Query()]) -> Groups | MemberGroups:
     """Groups of alike images among those sent, with a suggested keeper each. Images that fail are in `failures`.
@@ -122,7 +149,7 @@ async def groups(request: Request, service: OfService, _: Annotated[Asked, Query
     tags=["images"],
     summary="Two images by every method",
     responses=UPLOAD_ERRORS,
-    openapi_extra=upload_body(least=2, most=2),
+    openapi_extra=upload_body("/api/v1/compare", least=2, most=2),
 )
 async def compare(request: Request, service: OfService) -> Compared:
     """How similar two images are by every method, and what they are."""

@@ -18,9 +18,11 @@ from imkin.grouping import grouping_of
 from imkin.library import Library
 from imkin.plan import parse_action, parse_plan, plan_text
 from imkin.policy import parse_rules
+from imkin.server.limit import limit_memory
 
 # What a person can follow; more would only be work.
 TELL_EVERY_S = 0.05
+TOO_LARGE = "it takes more memory than a job is allowed; scan fewer folders at once, or start with more --job-memory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +65,10 @@ class Talk:
         return self.pipe.poll()
 
 
-def main(pipe: Connection, kind: str, catalogue: str, values: dict[str, Any]) -> None:
-    """Do one job and tell what came of it."""
+def main(pipe: Connection, kind: str, catalogue: str, values: dict[str, Any], memory: int) -> None:
+    """Do one job and tell what came of it. memory: bytes of address space it may take."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    limit_memory(memory)
     talk = Talk(pipe)
     try:
         talk.tell({"result": KINDS[kind](talk, catalogue, **values)})
@@ -76,6 +79,8 @@ def main(pipe: Connection, kind: str, catalogue: str, values: dict[str, Any]) ->
     except ImkinError as error:
         # Of the catalogue or a full disk: for whoever runs the service, not for its clients.
         talk.tell({"broken": str(error)})
+    except MemoryError:
+        talk.tell({"refused": TOO_LARGE})
 
 
 def scan(talk: Talk, catalogue: str, **values: Any) -> dict[str, Any]:

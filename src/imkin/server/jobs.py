@@ -50,10 +50,10 @@ class Job:
 
 
 class Jobs:
-    """The jobs of a service. catalogue: a file."""
+    """The jobs of a service. catalogue: a file. memory: bytes of address space that each may take."""
 
-    def __init__(self, catalogue: str | None) -> None:
-        self._catalogue = catalogue
+    def __init__(self, catalogue: str | None, memory: int) -> None:
+        self._catalogue, self._memory = catalogue, memory
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="imkin-job")
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
@@ -118,7 +118,9 @@ class Jobs:
     def _run(self, job: Job, values: dict[str, Any]) -> dict[str, Any]:
         context = multiprocessing.get_context("spawn")
         pipe, theirs = context.Pipe()
-        process = context.Process(target=main, args=(theirs, job.kind, self._catalogue, values), daemon=True)
+        process = context.Process(
+            target=main, args=(theirs, job.kind, self._catalogue, values, self._memory), daemon=True
+        )
         process.start()
         theirs.close()
         try:

@@ -76,7 +76,7 @@ def images(
     "/libraries/{library}/images",
     summary="Add images to a library",
     responses={**UPLOAD_ERRORS, **responses(404, 409)},
-    openapi_extra=upload_body(),
+    openapi_extra=upload_body("/api/v1/libraries/photos/images"),
 )
 async def add(library: Named, request: Request, service: OfService) -> AddedOf:
     """Keep the fingerprints of images; the images themselves are not kept. What was answered is not lost."""
@@ -111,7 +111,7 @@ def remove(library: Named, sha256: Content, service: OfService) -> Response:
     "/search",
     summary="The images of a library that are most similar to one",
     responses={**UPLOAD_ERRORS, **responses(404, 409)},
-    openapi_extra=upload_body(most=1, library={"type": "string"}),
+    openapi_extra=upload_body("/api/v1/search?library=photos&top=5", most=1, library={"type": "string"}),
 )
 async def search(request: Request, service: OfService, _: Annotated[SearchQuery, Query()]) -> Matches:
     """The `top` most similar, or all of at least a `threshold`, or both; an image of the same bytes is 1."""

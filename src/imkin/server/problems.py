@@ -18,6 +18,19 @@ from imkin.errors import UsageError
 MEDIA_TYPE = "application/problem+json"
 
 
+# One problem of each status, for the schema: (kind, detail).
+EXAMPLES = {
+    400: ("no-multipart", "the body is no multipart form"),
+    404: ("unknown-job", "there is no such job"),
+    408: ("too-slow", "the rest of the request did not come in time"),
+    409: ("applied", "the plan was applied, or is; scan again for another"),
+    413: ("too-large", "the request is over 268,435,456 bytes; send fewer or smaller images"),
+    415: ("no-multipart", "send the images as multipart/form-data"),
+    422: ("unknown-method", "unknown method; known: exact, ahash, dhash, phash, pdq, vote, ssim, kin, auto"),
+    429: ("busy", "too many requests wait; come again later"),
+}
+
+
 class ProblemDetails(BaseModel):
     """An error as RFC 9457 tells it."""
 
@@ -61,10 +74,29 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
         status: {
             "description": HTTPStatus(status).phrase,
             "model": ProblemDetails,
-            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}},
+            "content": {
+                MEDIA_TYPE: {
+                    "schema": {"$ref": "#/components/schemas/ProblemDetails"},
+                    "example": _body(status, *EXAMPLES[status]),
+                }
+            },
         }
         for status in statuses
     }
+
+
+def tell(app: FastAPI) -> None:
+    """Let the schema say that every error is a problem, of no other type: FastAPI adds its own."""
+    schema = app.openapi()
+    for methods in schema["paths"].values():
+        for route in methods.values():
+            errors = [int(code) for code in route["responses"] if code >= "400"]
+            said = {
+                str(code): {k: v for k, v in one.items() if k != "model"} for code, one in responses(*errors).items()
+            }
+            route["responses"].update(said)
+    for name in ("HTTPValidationError", "ValidationError"):
+        schema["components"]["schemas"].pop(name, None)
 
 
 def answer(status: int, kind: str, detail: str, *, headers: Mapping[str, str] | None = None) -> JSONResponse:

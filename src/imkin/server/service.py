@@ -39,7 +39,7 @@ class Service:
         self._folder = tempfile.TemporaryDirectory(prefix=f"{SPOOL}{os.getpid()}-")
         self.spool = self._folder.name
         self.pool = Pool(settings.work)
-        self.jobs = Jobs(settings.catalogue)
+        self.jobs = Jobs(settings.catalogue, settings.work.job_memory)
         self.plans = Plans()
         self.shelf = Shelf(settings.catalogue)
 

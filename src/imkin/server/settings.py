@@ -33,12 +33,14 @@ class Work:
 
     processes: how many requests are worked on at once. queue: how many more may wait. task_s: seconds a request's
     work may last. memory: bytes of address space of a worker, of which it needs 500 MB before it sees a picture.
+    job_memory: the same of a job, which holds the fingerprints of all that it scans.
     """
 
     processes: int = field(default_factory=default_jobs)
     queue: int = 32
     task_s: float = 60.0
     memory: int = 3 * 1024**3
+    job_memory: int = 8 * 1024**3
 
     @property
     def file_s(self) -> float:

@@ -19,6 +19,7 @@ from imkin.library import Library
 from imkin.policy import parse_rules
 from imkin.result import rounded
 from imkin.scan import Scan
+from imkin.server.limit import limit_memory
 
 READY = b"ready"
 # Of uploads there is no age to go by.
@@ -28,7 +29,7 @@ RULES = "resolution,bytes,first"
 def main(pipe: Connection, memory: int) -> None:
     """Answer one task after the other until the pipe is closed. memory: bytes of address space it may take."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _limit(memory)
+    limit_memory(memory)
     pipe.send_bytes(READY)
     while True:
         try:
@@ -44,17 +45,6 @@ def main(pipe: Connection, memory: int) -> None:
             # Whatever it holds on to now, a fresh process does not.
             return
         pipe.send_bytes(json.dumps(answer).encode())
-
-
-def _limit(memory: int) -> None:
-    try:
-        import resource
-    except ImportError:  # Windows has no such limit
-        return
-    _, most = resource.getrlimit(resource.RLIMIT_AS)
-    soft = memory if most == resource.RLIM_INFINITY else min(memory, most)
-    resource.setrlimit(resource.RLIMIT_AS, (soft, most))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 @dataclass(frozen=True, slots=True)
