@@ -49,7 +49,7 @@ def ray_cluster(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def postgres():
-    """A PostgreSQL server of this test process; each `new_database()` is empty."""
+    """A PostgreSQL server of this test process."""
     from postgres import PostgresServer
 
     server = PostgresServer()
@@ -57,9 +57,16 @@ def postgres():
     server.close()
 
 
+@pytest.fixture
+def url(postgres):
+    """The URL of a database without tables."""
+    with postgres.lent() as url:
+        yield url
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def any_catalogue(request, tmp_path):
     """A new catalogue of each kind: a file's path, a database's URL."""
     if request.param == "sqlite":
         return str(tmp_path / "catalogue.sqlite")
-    return request.getfixturevalue("postgres").new_database()
+    return request.getfixturevalue("url")

@@ -11,11 +11,17 @@ import stat
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 PASSWORD = "se%cret:word"
 WRITTEN = "se%25cret:word"
 START_S = 60
+
+
+def secretless(text: str) -> bool:
+    """Whether no part of the password, nor of a wrong one that tests give, is in a text."""
+    return "se%" not in text and "secret" not in text and "s3cr" not in text
 
 
 def binaries() -> Path:
@@ -53,6 +59,7 @@ class PostgresServer:
             self.port = free.getsockname()[1]
         self._process: subprocess.Popen[bytes] | None = None
         self._made = 0
+        self._free: list[str] = []
         self._initialize()
         self.start()
         self._run_sql("CREATE EXTENSION vector", database="template1")
@@ -105,6 +112,10 @@ class PostgresServer:
             return False
         return True
 
+    def running(self) -> bool:
+        """Whether it runs."""
+        return self._process is not None and self._process.poll() is None
+
     def kill(self) -> None:
         """kill -9, the server and all its processes at once, as a power cut would."""
         assert self._process
@@ -115,6 +126,21 @@ class PostgresServer:
     def url(self, database: str) -> str:
         """Where a database is."""
         return f"postgresql://imkin:{WRITTEN}@127.0.0.1:{self.port}/{database}"
+
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[str]:
+        """The URL of a database without tables, for as long as the block runs; it is emptied and lent again."""
+        url = self._free.pop() if self._free else self.new_database()
+        yield url
+        name = url.rpartition("/")[2]
+        self._run_sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            f"WHERE datname = '{name}' AND pid <> pg_backend_pid()",
+            database=name,
+        )
+        self._run_sql("DROP SCHEMA IF EXISTS imkin CASCADE", database=name)
+        self._run_sql(f"ALTER DATABASE {name} RESET ALL", database=name)
+        self._free.append(url)
 
     def new_database(self) -> str:
         """The URL of a new, empty database."""

@@ -62,12 +62,12 @@ def tables(library):
     [prints.spec(name, turns=turns) for name in ("phash", "pdq", "vote") for turns in (False, True)],
     ids=lambda spec: spec.id,
 )
-def test_the_server_tells_of_hashes_what_brute_force_tells(postgres, spec):
+def test_the_server_tells_of_hashes_what_brute_force_tells(url, spec):
     many = codes(spec, 200)
     # The first one's third turn is the upright one of the last.
     turned, last = prints.turn_parts(many), len(many) - 1
     turned[last, 0] = turned[0, -1]
-    with filled(postgres.new_database(), Of(spec), many) as library:
+    with filled(url, Of(spec), many) as library:
         assert len(tables(library)) == 1
         for at in (0, 7, last):
             query = some(many, [at])
@@ -79,10 +79,10 @@ def test_the_server_tells_of_hashes_what_brute_force_tells(postgres, spec):
 
 
 @pytest.mark.parametrize("regions", [1, 6])
-def test_few_vectors_are_compared_one_by_one(postgres, regions):
+def test_few_vectors_are_compared_one_by_one(url, regions):
     made = Given(regions)
     many = vectors(made.spec, 300)
-    with filled(postgres.new_database(), made, many) as library:
+    with filled(url, made, many) as library:
         for at in (0, 150):
             query = some(many, [at])
             found = opened(library, made).search_prints(query, top=10)[0]
@@ -92,10 +92,10 @@ def test_few_vectors_are_compared_one_by_one(postgres, regions):
 
 
 @pytest.mark.parametrize("regions", [1, 3])
-def test_the_servers_graphs_find_nearly_all_that_brute_force_finds(postgres, regions):
+def test_the_servers_graphs_find_nearly_all_that_brute_force_finds(url, regions):
     made = Given(regions)
     many = vectors(made.spec, N)
-    with filled(postgres.new_database(), made, many, GRAPHS) as library:
+    with filled(url, made, many, GRAPHS) as library:
         queries = some(many, range(0, N, 40))
         found = opened(library, made, GRAPHS).search_prints(queries, top=10)
         assert recall(found, metric.similarity(queries, many)) >= 0.99
@@ -107,8 +107,8 @@ def test_the_servers_graphs_find_nearly_all_that_brute_force_finds(postgres, reg
         assert used[0][1] >= len(queries), "each search went through each graph"
 
 
-def test_what_is_added_or_removed_is_found_or_gone_at_once_for_every_process(postgres):
-    made, url = Given(), postgres.new_database()
+def test_what_is_added_or_removed_is_found_or_gone_at_once_for_every_process(url):
+    made = Given()
     many, late = vectors(made.spec, N), vectors(made.spec, 5, seed=9)
     with filled(url, made, many, GRAPHS) as library, Library(url, jobs=1) as other:
         there = opened(other, made, GRAPHS)
@@ -120,29 +120,29 @@ def test_what_is_added_or_removed_is_found_or_gone_at_once_for_every_process(pos
         assert there.search_prints(some(many, [0]), top=1)[0][0].name == f"{order[400]:064x}"
 
 
-def test_a_threshold_finds_all_however_many_they_are(postgres):
+def test_a_threshold_finds_all_however_many_they_are(url):
     made = Given()
     values = np.tile(vectors(made.spec, 5).values[:1], (N, 1)) + np.random.default_rng(1).normal(size=(N, 16)) / 99
     values = (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32)
     many = Prints(made.spec, values, np.ones(N, np.float32))
-    with filled(postgres.new_database(), made, many, GRAPHS) as library:
+    with filled(url, made, many, GRAPHS) as library:
         found = opened(library, made, GRAPHS).search_prints(some(many, [0]), threshold=0.95)[0]
         assert told(found) == best(many, some(many, [0]), None, 0.95)
         assert len(found) > 1000
 
 
-def test_a_collection_that_came_without_its_rows_gets_them_when_it_is_opened(postgres):
+def test_a_collection_that_came_without_its_rows_gets_them_when_it_is_opened(url):
     made = Given()
     many = vectors(made.spec, 50)
-    with filled(postgres.new_database(), made, many) as library:
+    with filled(url, made, many) as library:
         library.database.execute(f"DROP TABLE {tables(library)[0]}")
         found = opened(library, made).search_prints(some(many, [3]), top=5)[0]
         assert told(found) == best(many, some(many, [3]), 5)
 
 
-def test_a_deleted_collection_takes_its_table_with_it(postgres):
+def test_a_deleted_collection_takes_its_table_with_it(url):
     made = Given()
-    with filled(postgres.new_database(), made, vectors(made.spec, 50)) as library:
+    with filled(url, made, vectors(made.spec, 50)) as library:
         assert len(tables(library)) == 1
         opened(library, made).delete()
         assert tables(library) == []
@@ -161,13 +161,13 @@ def real(tmp_path_factory):
 
 
 @pytest.mark.parametrize("sizes", [FEW, GRAPHS], ids=["one by one", "graphs"])
-def test_records_of_auto_are_found_as_brute_force_finds_them(postgres, real, sizes):
+def test_records_of_auto_are_found_as_brute_force_finds_them(url, real, sizes):
     # More than a search of a graph takes.
     others = np.zeros(200, RECORD)
     others["vectors"] = np.random.default_rng(0).integers(-127, 128, others["vectors"].shape)
     values = np.concatenate([real.values, others.view(np.uint8).reshape(200, -1)])
     many = Prints(real.spec, values, np.ones(len(values), np.float32))
-    with filled(postgres.new_database(), Of(many.spec), many, sizes) as library:
+    with filled(url, Of(many.spec), many, sizes) as library:
         assert len(tables(library)) == 1
         for at in (0, 4, 8):
             query = some(many, [at])

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import unquote
 
-from imkin.catalogue.database import APPLICATION_ID, MIGRATIONS, Rows
+from imkin.catalogue.schema import APPLICATION_ID, MIGRATIONS, Rows
 from imkin.errors import CatalogueError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -307,7 +307,7 @@ class Server:
 
 
 def translated(statement: str) -> str:
-    """A statement of `database.MIGRATIONS` in the words of PostgreSQL."""
+    """A statement of `schema.MIGRATIONS` in the words of PostgreSQL."""
     for pattern, words in _TRANSLATIONS:
         statement = pattern.sub(words, statement)
     return statement

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from imkin.catalogue.database import APPLICATION_ID, MIGRATIONS, Rows
+from imkin.catalogue.schema import APPLICATION_ID, MIGRATIONS, Rows
 from imkin.errors import CatalogueError, OutputError
 
 T = TypeVar("T")
