@@ -125,8 +125,10 @@ class Journal:
         )
 
     def runs(self) -> list[Run]:
-        """All runs of this host, oldest first."""
-        rows = self._database.execute(f"SELECT {_RUN} FROM runs WHERE host = ? ORDER BY id", (self._database.host,))
+        """All runs of this host, oldest first. A copy of a catalogue may have brought older ones of higher numbers."""
+        rows = self._database.execute(
+            f"SELECT {_RUN} FROM runs WHERE host = ? ORDER BY started_ns, id", (self._database.host,)
+        )
         return [Run(*row) for row in rows]
 
     def open_runs(self) -> list[Run]:

@@ -1,7 +1,7 @@
 """From one catalogue to another, of either kind: what the target does not have, or has older, is written there.
 
-In chunks, each one commit, so that an interrupted copy goes on where it is called again; a collection, and the journal
-with its runs, is one commit each. Nothing is taken out of the source, and nothing is lost in the target.
+In chunks, each one commit, so that an interrupted copy goes on where it is called again; a collection, and a run with
+its steps, is one commit each. Nothing is taken out of the source, and nothing is lost in the target.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from imkin.catalogue.collections import CollectionStore
+from imkin.catalogue.collections import CollectionStore, Stored
 from imkin.catalogue.database import Database
 from imkin.catalogue.decisions import Decision, DecisionStore
 from imkin.catalogue.vectors import ServerVectors, table_of
@@ -31,6 +31,8 @@ _COLLECTION = ("id", "name", "method", "spec", "decoder", "created_ns", "generat
 _MEMBER = ("collection", "number", "sha256", "name", "quality", "value")
 _RUN = ("id", "token", "verb", "started_ns", "state", "plan", "host")
 _STEP = ("run", "step", "action", "state", "note", "entry")
+# States of a run in the order in which it comes to them: of two copies the one that has come further is the later.
+_STATES = ("applying", "stopped", "applied", "undoing", "partly undone", "undone")
 
 TABLES = (*_PLAIN, "decisions", "collections", "members", "runs", "journal")
 
@@ -39,10 +41,10 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """Rows read from each table that was copied. runs_left: runs that the target has no room for, see `copy`."""
+    """Rows read from each table that was copied. renumbered: runs whose number there was another's."""
 
     rows: dict[str, int]
-    runs_left: int
+    renumbered: int
 
 
 def counts(database: Database) -> dict[str, int]:
@@ -51,16 +53,19 @@ def counts(database: Database) -> dict[str, int]:
 
 
 def copy(source: Database, target: Database, *, progress: Progress | None = None) -> Transfer:
-    """Copy everything. Of decisions and collections the newer hold; fingerprints are the same wherever they are.
+    """Copy everything. Of decisions, collections and runs the newer hold; fingerprints are the same anywhere.
 
-    The journal goes along only into a target without runs of its own, whose numbers would be the same; where it has
-    some, those of the source stay there alone, to be undone there, and are counted. Raises UsageError where a run is
-    under way, or a collection of the same name is another one: nothing is copied then.
+    A collection that was made on its own in both gets the members that it does not have. A run whose number is
+    another's in the target gets a new one. Raises UsageError where a run is under way, CatalogueError where
+    collections of one name cannot be compared: nothing is copied then.
     """
+    if source.path == target.path:
+        raise UsageError("both are the same catalogue")
     total, done = counts(source), 0
-    with source.exclusive() as held:
-        if not held:
-            raise UsageError(f"another imkin is changing files just now (it locks {source.path}); wait for it")
+    with source.exclusive() as held, target.exclusive() as free:
+        if not (held and free):
+            busy = target if held else source
+            raise UsageError(f"another imkin is changing files just now (it locks {busy.path}); wait for it")
         _check(source, target)
         rows: dict[str, int] = {}
         for table, (key, others) in _PLAIN.items():
@@ -72,14 +77,11 @@ def copy(source: Database, target: Database, *, progress: Progress | None = None
             rows[table] = total[table]
         rows["decisions"] = _decisions(source, target)
         rows["collections"] = _collections(source, target)
-        runs_left = _journal(source, target)
-        rows["runs"] = total["runs"] - runs_left
-    return Transfer(rows, runs_left)
+        rows["runs"], renumbered = _runs(source, target)
+    return Transfer(rows, renumbered)
 
 
 def _check(source: Database, target: Database) -> None:
-    if source.path == target.path:
-        raise UsageError("both are the same catalogue")
     running = source.execute(
         "SELECT id FROM runs WHERE host = ? AND state IN ('applying', 'undoing') ORDER BY id", (source.host,)
     )
@@ -88,10 +90,14 @@ def _check(source: Database, target: Database) -> None:
             f"run {running[0][0]} of {source.path} is not finished: `imkin history` with that catalogue tells more, "
             "`imkin undo` or `imkin apply --resume` ends it"
         )
-    names = {name: number for number, name in target.execute("SELECT id, name FROM collections")}
-    for number, name in source.execute("SELECT id, name FROM collections ORDER BY name"):
-        if names.get(name, number) != number:
-            raise CatalogueError(f"{target.path} has another collection called `{name}`; delete one of the two first")
+    there = {stored.name: stored for stored in CollectionStore(target).all()}
+    for stored in CollectionStore(source).all():
+        other = there.get(stored.name, stored)
+        if (other.spec.id, other.decoder) != (stored.spec.id, stored.decoder):
+            raise CatalogueError(
+                f"{target.path} has a collection `{stored.name}` by `{other.spec.id}`, {source.path} one by "
+                f"`{stored.spec.id}`: their fingerprints cannot be compared; delete one of the two first"
+            )
 
 
 def _chunks(
@@ -125,47 +131,86 @@ def _decisions(source: Database, target: Database) -> int:
 
 
 def _collections(source: Database, target: Database) -> int:
-    """Copy the collections that the target does not have, or has as they were earlier."""
-    known: dict[int, int] = dict(target.execute("SELECT id, generation FROM collections"))
-    for row in source.execute(f"SELECT {', '.join(_COLLECTION)} FROM collections ORDER BY id"):
-        number, generation = row[0], row[_COLLECTION.index("generation")]
-        if known.get(number, -1) < generation:
-            _collection(source, target, row)
-    return len(source.execute("SELECT id FROM collections"))
+    """Copy the collections that the target does not have, or has as they were earlier; merge those that it made."""
+    there = {stored.name: stored for stored in CollectionStore(target).all()}
+    every = CollectionStore(source).all()
+    for stored in every:
+        known = there.get(stored.name)
+        if known is None or (known.id == stored.id and known.generation < stored.generation):
+            _collection(source, target, stored)
+        elif known.id != stored.id:
+            _merge(source, target, stored, known)
+    return len(every)
 
 
-def _collection(source: Database, target: Database, row: tuple[Any, ...]) -> None:
+def _collection(source: Database, target: Database, stored: Stored) -> None:
     with target.transaction():
-        target.execute("DELETE FROM members WHERE collection = ?", (row[0],))
+        target.execute("DELETE FROM members WHERE collection = ?", (stored.id,))
         if target.server:
-            target.execute(f"DROP TABLE IF EXISTS {table_of(row[0])}")
-        target.put("collections", _COLLECTION, [row], key=("id",))
+            target.execute(f"DROP TABLE IF EXISTS {table_of(stored.id)}")
+        row = source.execute(f"SELECT {', '.join(_COLLECTION)} FROM collections WHERE id = ?", (stored.id,))
+        target.put("collections", _COLLECTION, row, key=("id",))
         after = 0
         select = f"SELECT {', '.join(_MEMBER)} FROM members WHERE collection = ? AND number > ?"
-        while rows := source.execute(
-            f"{select} ORDER BY number LIMIT {CHUNK}",
-            (row[0], after),
-        ):
+        while rows := source.execute(f"{select} ORDER BY number LIMIT {CHUNK}", (stored.id, after)):
             target.put("members", _MEMBER, rows)
             after = rows[-1][1]
-    stored = CollectionStore(target).find(row[1])
-    if target.server and stored is not None and ServerVectors.takes(stored.spec):
-        vectors = ServerVectors(target, stored)
-        if vectors.wanted():
-            vectors.make()
+    _index(target, stored)
 
 
-def _journal(source: Database, target: Database) -> int:
-    """Copy the runs of this machine and their steps; returns how many were left because the target has runs."""
+def _merge(source: Database, target: Database, stored: Stored, known: Stored) -> None:
+    """Add the members that the target's own collection of that name does not have."""
+    vectors = _vectors(target, known)
+    store, there = CollectionStore(source), CollectionStore(target, mirror=vectors)
+    after = 0
+    while rows := store.block(stored.id, after=after, limit=CHUNK):
+        fresh = [row for row in rows if there.number_of(known.id, row.sha256) is None]
+        if fresh:
+            there.put(known.id, [(row.sha256, row.name, row.quality, row.value) for row in fresh], replace=False)
+        after = rows[-1].number
+    _index(target, known)
+
+
+def _vectors(target: Database, stored: Stored) -> ServerVectors | None:
+    return ServerVectors(target, stored) if target.server and ServerVectors.takes(stored.spec) else None
+
+
+def _index(target: Database, stored: Stored) -> None:
+    """What a server searches is made now, not when somebody waits for it."""
+    vectors = _vectors(target, stored)
+    if vectors is not None and vectors.wanted():
+        vectors.make()
+
+
+def _runs(source: Database, target: Database) -> tuple[int, int]:
+    """Copy this machine's runs and their steps; returns how many there are and how many have another number there."""
+    there = {token: (number, state) for number, token, state in target.execute("SELECT id, token, state FROM runs")}
+    taken = {number for number, _ in there.values()}
     runs = source.execute(f"SELECT {', '.join(_RUN)} FROM runs WHERE host = ? ORDER BY id", (source.host,))
-    there = {token for (token,) in target.execute("SELECT token FROM runs")}
-    if there:
-        return sum(row[1] not in there for row in runs)
-    with target.transaction():
-        target.put("runs", _RUN, [(*row[:-1], target.host) for row in runs])
-        for row in runs:
-            target.put(
-                "journal", _STEP, source.execute(f"SELECT {', '.join(_STEP)} FROM journal WHERE run = ?", (row[0],))
-            )
-        target.numbered("runs")
-    return 0
+    renumbered = 0
+    for number, token, *facts, _ in runs:
+        to, state = there.get(token, (None if number in taken else number, ""))
+        with target.transaction():
+            if not state:
+                to = _add_run(target, to, (token, *facts, target.host))
+                renumbered += to != number
+                taken.add(to)
+            elif _STATES.index(facts[2]) <= _STATES.index(state):
+                continue
+            steps = source.execute(f"SELECT {', '.join(_STEP[1:])} FROM journal WHERE run = ? ORDER BY step", (number,))
+            target.execute("UPDATE runs SET state = ? WHERE id = ?", (facts[2], to))
+            target.execute("DELETE FROM journal WHERE run = ?", (to,))
+            target.put("journal", _STEP, [(to, *step) for step in steps])
+    return len(runs), renumbered
+
+
+def _add_run(target: Database, number: int | None, facts: Sequence[Any]) -> int:
+    """A new run, of this number or of the next one; returns it."""
+    if number is None:
+        names = ", ".join(_RUN[1:])
+        marks = ", ".join("?" * len(facts))
+        ((made,),) = target.execute(f"INSERT INTO runs ({names}) VALUES ({marks}) RETURNING id", facts)
+        return int(made)
+    target.put("runs", _RUN, [(number, *facts)])
+    target.numbered("runs")
+    return number

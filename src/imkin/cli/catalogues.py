@@ -43,7 +43,8 @@ def copy(
 ) -> None:
     """Copy a catalogue into another, from a file to PostgreSQL or back; what TO has already stays.
 
-    Safe to repeat: an interrupted copy goes on, and of decisions and collections the newer hold.
+    Safe to repeat: an interrupted copy goes on. Of decisions, collections and runs the newer hold; collections of one
+    name become one.
     """
     import os
 
@@ -58,8 +59,5 @@ def copy(
     with Database(source) as a, Database(target, durable=True) as b, progress_bar(setup) as progress:
         done = transfer(a, b, progress=progress)
     say(", ".join(f"{number:,} {table}" for table, number in done.rows.items()), setup=setup)
-    if done.runs_left:
-        say(
-            f"{done.runs_left:,} runs were left: the other catalogue has runs of its own; undo them with this one",
-            setup=setup,
-        )
+    if done.renumbered:
+        say(f"{done.renumbered:,} runs have another number there: see `imkin history --catalogue TO`", setup=setup)
