@@ -131,6 +131,17 @@ def test_a_threshold_finds_all_however_many_they_are(url):
         assert len(found) > 1000
 
 
+def test_images_that_are_there_already_or_too_blank_to_be_compared_add_nothing_to_search(url):
+    made = Given()
+    many = vectors(made.spec, 50)
+    blank = Prints(made.spec, many.values[:1], np.zeros(1, np.float32))
+    with filled(url, made, many) as library:
+        photos = opened(library, made)
+        assert photos.add_prints(some(many, [0]), shas(1), shas(1)).known == 1
+        assert photos.add_prints(blank, shas(1, start=50), shas(1, start=50)).added == 1
+        assert library.database.execute(f"SELECT count(*) FROM {tables(library)[0]}") == [(50,)]
+
+
 def test_a_collection_that_came_without_its_rows_gets_them_when_it_is_opened(url):
     made = Given()
     many = vectors(made.spec, 50)

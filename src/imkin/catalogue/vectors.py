@@ -95,6 +95,8 @@ class ServerVectors:
     def put(self, rows: Sequence[Row]) -> None:
         """Add members, in a transaction; those of too low a quality are left out."""
         good = [row for row in rows if row.quality >= QUALITY_FLOOR]
+        if not good:
+            return
         values = values_of([row.value for row in good], self._spec)
         texts = self._parts.texts(Prints(self._spec, values, np.ones(len(good), np.float32)))
         self._database.put(
