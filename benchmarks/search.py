@@ -1,12 +1,13 @@
 """Search among a million vectors: time, recall, memory; and what adding, removing and a restart take.
 
-    python benchmarks/search.py [N] [DIM]
+    python benchmarks/search.py [N] [DIM] [--catalogue postgresql://…]
 
 The vectors are drawn, not photographed: N / 5 families of a random vector and four kin of it (similarities of 0.65 to
 0.99). Their spread is that of the `kin` vectors of 3,000 photos: a mean of length 0.55, and variances that fall
 exponentially, so that 28 dimensions count; the nearest of another family is at about 0.77. Queries are 500 further kin
 of random members. What is found is held against brute force over all. Each step runs in a process of its own, with two
-threads, and prints its peak memory, that of the catalogue's pages included.
+threads, and prints its peak memory, that of the catalogue's pages included. In a database it leaves the collection
+`million` behind.
 """
 
 from __future__ import annotations
@@ -110,11 +111,12 @@ def build(path: str, _: int, dim: int) -> None:
         started, cpu = time.perf_counter(), time.process_time()
         Collection(library, "million", by=Given(dim)).index()
         took, cpu = time.perf_counter() - started, time.process_time() - cpu
-    files = [os.path.join(f"{path}.index", name) for name in os.listdir(f"{path}.index")]
-    size = sum(map(os.path.getsize, files)) / 2**20
-    print(
-        f"graphs: {took:.0f} s, {cpu:.0f} s of processor; {len(files)} files, {size:,.0f} MB; peak {peak_mb():,.0f} MB"
-    )
+        if library.database.server:
+            tables = "FROM pg_tables WHERE tablename LIKE 'near%'"
+            ((size,),) = library.database.execute(f"SELECT sum(pg_total_relation_size('imkin.' || tablename)) {tables}")
+        else:
+            size = sum(os.path.getsize(os.path.join(f"{path}.index", name)) for name in os.listdir(f"{path}.index"))
+    print(f"graphs: {took:.0f} s, {cpu:.0f} s of processor here; {size / 2**20:,.0f} MB; peak {peak_mb():,.0f} MB")
 
 
 def truth(n: int, dim: int) -> np.ndarray:
@@ -180,15 +182,16 @@ def main() -> None:
     parser.add_argument("n", nargs="?", type=int, default=1_000_000)
     parser.add_argument("dim", nargs="?", type=int, default=256)
     parser.add_argument("--step", choices=["fill", "build", "search"], help=argparse.SUPPRESS)
-    parser.add_argument("--path", help=argparse.SUPPRESS)
+    parser.add_argument("--catalogue", help="of a PostgreSQL server, instead of a file")
     given = parser.parse_args()
     if given.step:
-        {"fill": fill, "build": build, "search": search}[given.step](given.path, given.n, given.dim)
+        {"fill": fill, "build": build, "search": search}[given.step](given.catalogue, given.n, given.dim)
         return
     with tempfile.TemporaryDirectory() as folder:
         for step in ("fill", "build", "search"):
             command = [sys.executable, __file__, str(given.n), str(given.dim), "--step", step]
-            subprocess.run([*command, "--path", os.path.join(folder, "catalogue.sqlite")], check=True, timeout=7200)
+            path = given.catalogue or os.path.join(folder, "catalogue.sqlite")
+            subprocess.run([*command, "--catalogue", path], check=True, timeout=7200)
 
 
 if __name__ == "__main__":
