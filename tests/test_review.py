@@ -340,3 +340,53 @@ def test_ten_thousand_groups_are_told_and_decided():
         assert session.keep(9_999, [19_999]) == [9_999]
         assert len(session.keep_all(range(5_000))) == 5_000
         assert shown.progress(session)["decided"] == 5_001
+
+
+def test_undo_goes_on_after_a_restart_one_decision_after_the_other(photos, tmp_path):
+    with session_on(photos, tmp_path / "c.sqlite") as session:
+        session.keep(0, [at(session, 0, "photo small.jpg")])
+        session.keep(0, [at(session, 0, "photo.png")])
+        session.part([1])
+    with session_on(photos, tmp_path / "c.sqlite") as session:
+        assert states(session) == ["kept", "different", "open"]
+        assert session.undoable == "Different"
+        assert session.undo()[0] == "Different"
+        assert states(session) == ["kept", "open", "open"]
+        session.undo()
+        assert names(session, session.standings[0].kept) == ["album-0/photo small.jpg"]
+    with session_on(photos, tmp_path / "c.sqlite") as session:
+        session.undo()
+        assert states(session) == ["open"] * 3
+        assert session.undoable == ""
+        with pytest.raises(UsageError, match="nothing to undo"):
+            session.undo()
+
+
+def test_what_was_decided_otherwise_meanwhile_is_not_undone(photos, tmp_path):
+    with session_on(photos, tmp_path / "c.sqlite") as session:
+        session.part([1])
+        pair = next(iter(session.said.decisions))
+        DecisionStore(session.database).forget([pair])
+    with session_on(photos, tmp_path / "c.sqlite") as session:
+        with pytest.raises(UsageError, match="«Different» was decided otherwise meanwhile"):
+            session.undo()
+        assert pair not in session.said.decisions
+        assert session.undoable == ""
+
+
+def test_undo_passes_over_files_that_are_gone_or_have_changed(photos, tmp_path):
+    with session_on(photos, tmp_path / "c.sqlite") as session:
+        session.keep_all([2])
+        session.keep_all([0])
+    (photos / "album-0" / "photo low.jpg").unlink()
+    with session_on(photos, tmp_path / "c.sqlite") as session:
+        what, about, _ = session.undo()
+        assert (what, os.path.basename(os.path.dirname(session.files[about].path))) == ("Keep all", "album-2")
+        assert session.undoable == ""
+
+
+def test_a_review_of_other_folders_has_its_own_undo(photos, tmp_path):
+    with session_on(photos, tmp_path / "c.sqlite") as session:
+        session.keep_all([0])
+    with session_on(photos / "album-0", tmp_path / "c.sqlite") as session:
+        assert (states(session), session.undoable) == (["all"], "")

@@ -59,4 +59,9 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
     # Whose files a run changed, where several machines share a catalogue; "" in a file.
     ("ALTER TABLE runs ADD COLUMN host TEXT NOT NULL DEFAULT ''",),
+    (
+        """CREATE TABLE review_steps (
+            scope BLOB NOT NULL, number INTEGER NOT NULL, step BLOB NOT NULL, PRIMARY KEY (scope, number))
+            STRICT, WITHOUT ROWID""",
+    ),
 )

@@ -2,6 +2,7 @@
 
 In chunks, each one commit, so that an interrupted copy goes on where it is called again; a collection, and a run with
 its steps, is one commit each. Nothing is taken out of the source, and nothing is lost in the target.
+What a review remembers to take decisions back by stays where it was made.
 """
 
 from __future__ import annotations

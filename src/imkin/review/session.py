@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -19,8 +19,8 @@ from imkin import grouping as grouping_
 from imkin import image
 from imkin.actions import Wish, make_plan
 from imkin.catalogue import Database
-from imkin.catalogue.choices import Choice, ChoiceStore
-from imkin.catalogue.decisions import Decision, DecisionStore
+from imkin.catalogue.choices import Choice
+from imkin.catalogue.decisions import DecisionStore, Verdict
 from imkin.errors import UsageError
 from imkin.findings import relating
 from imkin.grouping import Grouping, Kin, Similarities
@@ -29,6 +29,7 @@ from imkin.plan import Member, Plan, Verb
 from imkin.policy import Facts, choose
 from imkin.review.about import About, Relate, Standing
 from imkin.review.pictures import Pictures
+from imkin.review.remembered import Remembered, pair_of
 from imkin.scan import Scan
 from imkin.types import File, Pairs
 
@@ -36,16 +37,6 @@ from imkin.types import File, Pairs
 REACH = 0.1
 # Thresholds whose groups are counted ahead, from the lowest to 1.
 STOPS = 21
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """What one decision replaced."""
-
-    what: str
-    at: int
-    choices: Mapping[int, Choice | None]
-    verdicts: Mapping[tuple[str, str], Decision | None]
 
 
 def open_session(
@@ -91,38 +82,12 @@ class Session:
         self.gone: set[int] = set()
         self._kin = kin
         self._paths = [os.path.abspath(file.path) for file in self.files]
-        self._at = {path: at for at, path in reversed(list(enumerate(self._paths)))}
-        self._of_content: dict[str, list[int]] = {}
-        for at, file in enumerate(self.files):
-            self._of_content.setdefault(file.sha256, []).append(at)
-        self._steps: list[_Step] = []
+        scope = "\n".join(sorted(about.wish.roots))
+        self.said = Remembered(database, self.files, self._paths, scope=scope)
         self._suggested: dict[tuple[int, ...], int] = {}
         self._facts: dict[str, Facts] = {}
         self._related: dict[tuple[int, int], str] = {}
-        self._decisions: dict[tuple[str, str], Decision] = {}
-        self._choices: dict[int, Choice] = {}
-        self._recall()
         self.regroup(about.threshold)
-
-    # ---- what was decided before
-
-    def _recall(self) -> None:
-        contents = {file.sha256 for file in self.files}
-        for decision in DecisionStore(self.database).all():
-            if decision.first in contents and decision.second in contents:
-                self._decisions[decision.first, decision.second] = decision
-        remembered: dict[str, list[Choice]] = {}
-        for choice in ChoiceStore(self.database).about(contents):
-            remembered.setdefault(choice.sha256, []).append(choice)
-        for sha256, choices in remembered.items():
-            places = self._of_content[sha256]
-            for choice in choices:
-                at = self._at.get(choice.path)
-                if at is not None and self.files[at].sha256 == sha256:
-                    self._choices[at] = choice
-            # A file that was moved or renamed: which one it is leaves no doubt. A copy elsewhere is another file.
-            if len(places) == len(choices) == 1 and not os.path.lexists(choices[0].path):
-                self._choices.setdefault(places[0], choices[0])
 
     # ---- the groups at a threshold
 
@@ -140,7 +105,6 @@ class Session:
                 if len(left := tuple(at for at in members.tolist() if at not in self.gone)) > 1
             ]
             self._group_of = {at: number for number, members in enumerate(self.groups) for at in members}
-            self._note_parted()
             self.standings = [self._standing(members) for members in self.groups]
             self.revision += 1
 
@@ -160,11 +124,11 @@ class Session:
 
     def similarity(self, a: int, b: int) -> float | None:
         """How alike two files are, None where they are no pair, or a person said that they are different."""
-        decision = self._decision(a, b)
-        if decision == "different":
+        verdict = self.said.verdict(a, b)
+        if verdict == "different":
             return None
         measured = self._near(a, b)
-        return 1.0 if measured is None and decision == "same" else measured
+        return 1.0 if measured is None and verdict == "same" else measured
 
     def measured(self, a: int, b: int) -> float | None:
         """How alike two files are, whatever a person said; None where they are no pair."""
@@ -172,13 +136,7 @@ class Session:
 
     def verdict(self, a: int, b: int) -> str | None:
         """`same`, `different`, or None where nobody said."""
-        return self._decision(a, b)
-
-    def _decision(self, a: int, b: int) -> str | None:
-        if not self._decisions:
-            return None
-        found = self._decisions.get(_pair(self.files[a].sha256, self.files[b].sha256))
-        return found.verdict if found else None
+        return self.said.verdict(a, b)
 
     def relations(self, pairs: Sequence[tuple[int, int]]) -> list[str]:
         """How the two files of each pair are related, in words; empty where the method does not tell."""
@@ -199,9 +157,10 @@ class Session:
     # ---- where a group stands
 
     def _standing(self, members: Sequence[int]) -> Standing:
-        kept = tuple(at for at in members if at in self._choices and self._choices[at].word == "keep")
+        choices = self.said.choices
+        kept = tuple(at for at in members if at in choices and choices[at].word == "keep")
         contents = {self.files[at].sha256 for at in kept}
-        parted = any(self.files[at].sha256 in self._parted for at in members) and self._all_parted(members)
+        parted = any(self.files[at].sha256 in self.said.parted for at in members) and self._all_parted(members)
         if parted:
             return Standing("different", members[0], tuple(members), ())
         if kept and all(self._is_settled(at, contents) for at in members):
@@ -216,7 +175,7 @@ class Session:
         return Standing("open", keeper, kept, going)
 
     def _is_settled(self, at: int, kept: Collection[str]) -> bool:
-        choice = self._choices.get(at)
+        choice = self.said.choices.get(at)
         return choice is not None and (choice.word == "keep" or choice.instead in kept)
 
     def _all_parted(self, members: Sequence[int]) -> bool:
@@ -261,7 +220,7 @@ class Session:
     def part(self, numbers: Sequence[int], *, file: int | None = None) -> list[int]:
         """Tell apart the files of these groups, or one file from all others of its group."""
         with self.lock:
-            verdicts: dict[tuple[str, str], Decision | None] = {}
+            verdicts: dict[tuple[str, str], Verdict | None] = {}
             choices: dict[int, Choice | None] = {}
             for number in numbers:
                 members = self.members(number)
@@ -270,9 +229,9 @@ class Session:
                 for a, b in _pairs(members, file):
                     one, other = self.files[a].sha256, self.files[b].sha256
                     if one != other and self.similarity(a, b) is not None:
-                        verdicts[_pair(one, other)] = Decision(*_pair(one, other), "different", 0)
+                        verdicts[pair_of(one, other)] = "different"
                 # What was decided about the group rested on its pairs.
-                choices |= {at: None for at in members if at in self._choices}
+                choices |= {at: None for at in members if at in self.said.choices}
             if not verdicts:
                 raise UsageError("there is no pair to tell apart: equal bytes are the same; keep all of them instead")
             return self._take("Different", numbers, choices, verdicts)
@@ -281,14 +240,14 @@ class Session:
         """Forget what was decided about these groups."""
         with self.lock:
             choices: dict[int, Choice | None] = {}
-            verdicts: dict[tuple[str, str], Decision | None] = {}
+            verdicts: dict[tuple[str, str], Verdict | None] = {}
             for number in numbers:
                 members = self.members(number)
-                choices |= {at: None for at in members if at in self._choices}
+                choices |= {at: None for at in members if at in self.said.choices}
                 contents = {self.files[at].sha256 for at in members}
                 verdicts |= {
                     pair: None
-                    for pair, one in self._decisions.items()
+                    for pair, one in self.said.decisions.items()
                     if one.verdict == "different" and contents.issuperset(pair)
                 }
             return self._take("Open again", numbers, choices, verdicts)
@@ -299,16 +258,13 @@ class Session:
         Raises UsageError if there is none.
         """
         with self.lock:
-            if not self._steps:
-                raise UsageError("there is nothing to undo")
-            step = self._steps.pop()
-            self._write(step.choices, step.verdicts)
-            return step.what, step.at, self._restand(step.choices, step.verdicts)
+            what, at, touched = self.said.undo()
+            return what, at, self._restand(touched)
 
     @property
     def undoable(self) -> str:
         """What would be undone, or empty."""
-        return self._steps[-1].what if self._steps else ""
+        return self.said.undoable
 
     def _settled(self, members: Sequence[int], kept: set[int]) -> dict[int, Choice]:
         """A choice for every member: what is near none of the kept files stays as well."""
@@ -328,42 +284,15 @@ class Session:
         what: str,
         numbers: Sequence[int],
         choices: Mapping[int, Choice | None],
-        verdicts: Mapping[tuple[str, str], Decision | None],
+        verdicts: Mapping[tuple[str, str], Verdict | None],
     ) -> list[int]:
-        """Write a decision down, remember what it replaced, and see where the groups stand now."""
-        before = _Step(
-            what,
-            self.members(numbers[0])[0] if numbers else 0,
-            {at: self._choices.get(at) for at in choices},
-            {pair: self._decisions.get(pair) for pair in verdicts},
-        )
-        self._write(choices, verdicts)
-        if numbers:
-            self._steps.append(before)
-        return self._restand(choices, verdicts)
+        """Write a decision down, and see where the groups stand now."""
+        if not numbers:
+            return []
+        return self._restand(self.said.take(what, self.members(numbers[0])[0], choices, verdicts))
 
-    def _write(self, choices: Mapping[int, Choice | None], verdicts: Mapping[tuple[str, str], Decision | None]) -> None:
-        """To the catalogue first: what is shown as decided has been saved."""
-        decisions, store = DecisionStore(self.database), ChoiceStore(self.database)
-        decisions.forget(verdicts)
-        for pair, decision in verdicts.items():
-            if decision is not None:
-                self._decisions[pair] = decisions.mark(*pair, decision.verdict)
-            else:
-                self._decisions.pop(pair, None)
-        store.forget((self._paths[at], self.files[at].sha256) for at in choices)
-        store.put(choice for choice in choices.values() if choice is not None)
-        for at, choice in choices.items():
-            if choice is None:
-                self._choices.pop(at, None)
-            else:
-                self._choices[at] = choice
-
-    def _restand(self, files: Iterable[int], pairs: Iterable[tuple[str, str]]) -> list[int]:
-        """Where the groups of these files and contents stand now; returns those that stand elsewhere than before."""
-        self._note_parted()
-        contents = {content for pair in pairs for content in pair}
-        touched = {*files, *(at for content in contents for at in self._of_content[content])}
+    def _restand(self, touched: Collection[int]) -> list[int]:
+        """Where the groups of these files stand now; returns those that stand elsewhere than before."""
         changed = []
         for number in sorted({self._group_of[at] for at in touched if at in self._group_of}):
             now = self._standing(self.groups[number])
@@ -371,9 +300,6 @@ class Session:
                 self.standings[number] = now
                 changed.append(number)
         return changed
-
-    def _note_parted(self) -> None:
-        self._parted = {c for pair, one in self._decisions.items() if one.verdict == "different" for c in pair}
 
     # ---- what the policy says
 
@@ -390,7 +316,7 @@ class Session:
         found: dict[int, dict[int, Member]] = {number: {} for number in numbers}
         for planned in plan.groups:
             for member in planned:
-                at = self._at[member.file.path]
+                (at,) = self.where([member.file.path])
                 found[owner[at]][at] = member
         return found
 
@@ -425,11 +351,7 @@ class Session:
 
     def where(self, paths: Collection[str]) -> set[int]:
         """The files of the scan at these absolute paths."""
-        return {self._at[path] for path in paths if path in self._at}
-
-
-def _pair(a: str, b: str) -> tuple[str, str]:
-    return (a, b) if a < b else (b, a)
+        return {at for path in paths if (at := self.said.where(path)) is not None}
 
 
 def _pairs(members: Sequence[int], file: int | None) -> list[tuple[int, int]]:
