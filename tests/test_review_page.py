@@ -331,21 +331,64 @@ def test_who_has_not_the_address_of_this_start_sees_nothing(chromium, photos, tm
         context.close()
 
 
-def test_a_service_with_roots_offers_the_page_on_each_of_them(chromium, photos, tmp_path):
+def test_a_service_with_roots_offers_the_page_on_each_of_them_by_the_method_asked_for(chromium, photos, tmp_path):
     other = lay_photos(tmp_path / "others", count=2)
     roots = [word for root in (photos, other) for word in ("--root", str(root))]
-    with service.serving(str(tmp_path), *roots) as running, page_at(chromium, f"{running.url}/review/") as page:
+    options = (*roots, "--workers", "1")
+    with service.serving(str(tmp_path), *options) as running, page_at(chromium, f"{running.url}/review/") as page:
         says(page, "#choose-title", "Which folder?")
+        assert page.input_value("#by") == "auto"
+        page.select_option("#by", "phash")
+        assert page.get_attribute("#from", "placeholder") == "0.9062"
+        assert not page.evaluate(AUDIT)["wrong"]
         page.get_by_role("button", name=str(other)).click()
         says(page, "#progress", "0 of 2 groups decided")
+        says(page, "#threshold-value", "0.906")
         page.keyboard.press("Enter")
         says(page, "#progress", "1 of 2 groups decided")
         page.click("#choose-open")
+        assert page.input_value("#by") == "phash"
+        page.select_option("#by", "exact")
         page.get_by_role("button", name=str(photos)).click()
-        says(page, "#progress", "0 of 3 groups decided")
+        says(page, "#progress", "no groups")
         page.reload()
         ready(page)
-        says(page, "#progress", "0 of 3 groups decided")
+        says(page, "#finished h2", "Nothing is alike")
+        api = page.context.request
+        here = {"origin": running.url}
+        for wrong in ({"by": "onnx:/etc/passwd"}, {"by": "phash", "threshold": 2}, {"grouping": "none"}):
+            answer = api.post(f"{running.url}/api/review/open", data={"root": 0, **wrong}, headers=here)
+            assert answer.status == 422
+        answer = api.get(f"{running.url}/api/review/plan?verb=move&target=/tmp")
+        assert (answer.status, answer.json()["detail"][:25]) == (422, "a service moves no files ")
+        assert "move" not in api.get(f"{running.url}/api/review").json()["verbs"]
+
+
+def test_what_goes_can_be_moved_to_a_folder_that_is_named_on_the_page(chromium, photos, tmp_path):
+    before = files(photos)
+    with session_on(photos, tmp_path / "c.sqlite") as session, review(chromium, session) as page:
+        page.keyboard.press("Enter")
+        says(page, "#progress", "1 of 3 groups decided")
+        page.keyboard.press("p")
+        page.select_option("#verb", "move")
+        page.wait_for_selector("#target")
+        assert page.locator("#apply").count() == 0
+        page.fill("#target", "elsewhere")
+        page.keyboard.press("Enter")
+        says(page, "#target-note", "Name the folder by its whole path")
+        page.fill("#target", str(tmp_path / "moved"))
+        page.keyboard.press("Tab")
+        assert page.wait_for_selector("#apply").text_content() == "Apply to 2 files"
+        assert not page.evaluate(AUDIT)["wrong"]
+        page.click("#apply")
+        says(page, ".sure", f"2 files move to {tmp_path / 'moved'}.")
+        page.click("#apply-now")
+        says(page, ".result", "2 files done")
+        assert len(files(tmp_path / "moved")) == 2
+        assert len(files(photos)) == len(before) - 2
+        page.click("#undo-run")
+        says(page, ".result", "2 files are back")
+        assert files(photos) == before
 
 
 def test_two_reviews_at_once_do_not_shut_each_other_out(chromium, photos, tmp_path):

@@ -320,21 +320,22 @@ class Session:
                 found[owner[at]][at] = member
         return found
 
-    def decided_plan(self, verb: Verb) -> Plan:
-        """The plan of all groups that are decided. Changes nothing."""
+    def decided_plan(self, verb: Verb, target: str = "") -> Plan:
+        """The plan of all groups that are decided; target: the folder of `move`. Changes nothing."""
         with self.lock:
             decided = [n for n, standing in enumerate(self.standings) if standing.state != "open"]
             groups = [self.groups[n] for n in decided]
             chosen = {at for n in decided for at in self.standings[n].kept}
-        return self._plan(groups, chosen, verb=verb)
+        return self._plan(groups, chosen, verb=verb, target=target)
 
-    def _plan(self, groups: Sequence[Sequence[int]], chosen: Collection[int], *, verb: Verb) -> Plan:
+    def _plan(self, groups: Sequence[Sequence[int]], chosen: Collection[int], *, verb: Verb, target: str = "") -> Plan:
         wish = self.about.wish
+        same = verb == wish.verb and target in ("", wish.target)
         return make_plan(
             groups,
             self.files,
             similarity=self._near,
-            wish=wish if verb == wish.verb else replace(wish, verb=verb, target=""),
+            wish=wish if same else replace(wish, verb=verb, target=target),
             database=self.database,
             facts=self.facts,
             chosen=frozenset(chosen),

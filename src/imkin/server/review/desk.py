@@ -6,14 +6,26 @@ import secrets
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 
 from imkin.actions import Wish
 from imkin.catalogue import Database
-from imkin.library import DEFAULT_METHOD, Library, threshold_of
+from imkin.grouping import Grouping
+from imkin.library import Library
 from imkin.review import Session, Task, open_session, thumbnails_of
 from imkin.review.shown import CONTENT_DIGITS
 from imkin.server.problems import Problem
 from imkin.types import File
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How a root's pictures are compared and grouped."""
+
+    by: str
+    turns: bool
+    threshold: float
+    grouping: Grouping
 
 
 class Desk:
@@ -53,23 +65,24 @@ class Desk:
             raise Problem(409, "closed", "choose a folder first")
         return self._session
 
-    def open(self, root: int) -> Task:
+    def open(self, root: int, how: How) -> Task:
         """Scan a root, and review it from then on."""
         if not 0 <= root < len(self.roots):
             raise Problem(404, "", "there is no such root")
-        return self.start(lambda: Task("scan", lambda task: self._open(self.roots[root], task)))
+        return self.start(lambda: Task("scan", lambda task: self._open(self.roots[root], how, task)))
 
-    def _open(self, folder: str, task: Task) -> None:
+    def _open(self, folder: str, how: How, task: Task) -> None:
         with ExitStack() as held:
             library = held.enter_context(Library(self._catalogue))
             database = held.enter_context(Database(self._catalogue, durable=True))
-            scanned = library.scan([folder], DEFAULT_METHOD, progress=task.progress, stop=task.stopped)
+            scanned = library.scan([folder], how.by, turns=how.turns, progress=task.progress, stop=task.stopped)
             session = open_session(
                 library,
                 scanned,
                 wish=Wish("trash", (folder,)),
-                threshold=threshold_of(DEFAULT_METHOD),
+                threshold=how.threshold,
                 database=database,
+                grouping=how.grouping,
                 thumbnails=thumbnails_of(self._catalogue),
             )
             self._held.close()
@@ -90,9 +103,13 @@ class Desk:
             raise Problem(404, "", "there is no such picture")
         return self._contents[content]
 
+    def is_past(self, revision: int) -> bool:
+        """Whether what is asked is about groups that are no more."""
+        return revision != self.session.revision
+
     def check(self, revision: int) -> None:
         """Refuse what was said about groups that are no more."""
-        if revision != self.session.revision:
+        if self.is_past(revision):
             raise Problem(409, "regrouped", "the groups have changed meanwhile; they are shown anew")
 
     def idle(self) -> None:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files as package_files
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, FastAPI, Query
 from fastapi.responses import RedirectResponse, Response
 from pydantic import BaseModel, Field
 
 from imkin.errors import ImkinError
+from imkin.library import threshold_of
 from imkin.plan import VERBS, Verb
 from imkin.report.files import shown as printable
 from imkin.review import carrying, pictures, shown
+from imkin.server import images
 from imkin.server.problems import Problem
-from imkin.server.review.desk import Desk
+from imkin.server.review.desk import Desk, How
+from imkin.server.schemas import GroupingName
 
 TYPES = {"css": "text/css", "html": "text/html", "js": "text/javascript", "svg": "image/svg+xml"}
 # A picture is named by its content, so that what a browser holds is always right.
@@ -26,9 +30,13 @@ MOST_GROUPS = 1_000_000
 
 
 class Root(BaseModel):
-    """Which of the roots to review, from 0."""
+    """Which of the roots to review, from 0, and how its pictures are compared."""
 
     root: int
+    by: str | None = Field(None, max_length=64)
+    turns: bool = False
+    threshold: float | None = Field(None, ge=0, le=1)
+    grouping: GroupingName = "transitive"
 
 
 class Threshold(BaseModel):
@@ -55,10 +63,11 @@ class Many(BaseModel):
 
 
 class Order(BaseModel):
-    """A plan to apply. count: how many files the person was told would go."""
+    """A plan to apply. count: how many files the person was told would go. target: the folder of `move`."""
 
     revision: int
     verb: Verb
+    target: str = Field("", max_length=4096)
     count: int
 
 
@@ -114,20 +123,23 @@ def _read(api: APIRouter, desk: Desk) -> None:
     @api.get("")
     def about() -> shown.Plain:
         choices = [printable(root) for root in desk.roots]
+        methods = [each.model_dump() for each in images.methods()] if desk.roots else []
         if not desk.is_open:
-            return {"open": False, "choices": choices}
+            return {"open": False, "choices": choices, "methods": methods}
         session = desk.session
         wish, failures = session.about.wish, session.scanned.failures
         run = carrying.last_run(session)
-        verbs = [verb for verb in VERBS if verb != "move" or wish.verb == "move"]
+        verbs = [verb for verb in VERBS if verb != "move" or not desk.roots]
         return {
             "open": True,
             "choices": choices,
+            "methods": methods,
             "roots": [printable(root) for root in wish.roots],
             "images": len(session.files),
             "method": session.about.method,
             "threshold": session.about.threshold,
             "floor": session.about.floor,
+            "grouping": session.about.grouping,
             "verb": wish.verb,
             "verbs": verbs,
             "target": printable(wish.target),
@@ -138,7 +150,10 @@ def _read(api: APIRouter, desk: Desk) -> None:
 
     @api.post("/open")
     def open_root(root: Root) -> shown.Plain:
-        return desk.open(root.root).plain()
+        by = images.method_of(root.by)
+        with _refusing():
+            threshold = threshold_of(by, turns=root.turns, threshold=root.threshold)
+        return desk.open(root.root, How(by, root.turns, threshold, root.grouping)).plain()
 
     @api.get("/groups")
     def groups() -> shown.Plain:
@@ -149,13 +164,15 @@ def _read(api: APIRouter, desk: Desk) -> None:
         return {"stops": desk.session.stops()}
 
     @api.get("/relations")
-    def relations(revision: int) -> shown.Plain:
-        desk.check(revision)
+    def relations(revision: int) -> Any:
+        if desk.is_past(revision):
+            return Response(status_code=204)
         return {"relations": shown.relations(desk.session)}
 
     @api.get("/groups/{number}")
-    def group(number: int, revision: int) -> shown.Plain:
-        desk.check(revision)
+    def group(number: int, revision: int) -> Any:
+        if desk.is_past(revision):
+            return Response(status_code=204)
         with _refusing():
             return shown.group(desk.session, number)
 
@@ -217,18 +234,19 @@ def _decide(api: APIRouter, desk: Desk) -> None:
 
 def _carry_out(api: APIRouter, desk: Desk) -> None:
     @api.get("/plan")
-    def plan(verb: Verb) -> shown.Plain:
-        _allowed(verb)
+    def plan(verb: Verb, target: Annotated[str, Query(max_length=4096)] = "") -> shown.Plain:
+        folder = _folder(verb, target)
         with _refusing():
-            return {**shown.plan(desk.session, desk.session.decided_plan(verb)), "revision": desk.session.revision}
+            made = desk.session.decided_plan(verb, folder)
+            return {**shown.plan(desk.session, made), "revision": desk.session.revision}
 
     @api.post("/plan/apply")
     def apply(order: Order) -> shown.Plain:
-        _allowed(order.verb)
+        folder = _folder(order.verb, order.target)
         desk.idle()
         desk.check(order.revision)
         with _refusing():
-            made = desk.session.decided_plan(order.verb)
+            made = desk.session.decided_plan(order.verb, folder)
         if len(made.actions) != order.count:
             raise Problem(409, "changed", "the plan has changed meanwhile; look at it again")
         return desk.start(lambda: carrying.apply(desk.session, made)).plain()
@@ -246,6 +264,13 @@ def _carry_out(api: APIRouter, desk: Desk) -> None:
         desk.task.stop()
         return desk.task.plain()
 
-    def _allowed(verb: Verb) -> None:
-        if verb == "move" and desk.session.about.wish.verb != "move":
-            raise Problem(422, "refused", "the folder to move to is given when the review is started")
+    def _folder(verb: Verb, target: str) -> str:
+        """Where a plan moves files to, empty for other plans. A client of a service names no paths."""
+        if verb != "move":
+            return ""
+        if desk.roots:
+            raise Problem(422, "refused", "a service moves no files to other folders; choose the trash, or a link")
+        folder = os.path.expanduser(target.strip() or desk.session.about.wish.target)
+        if not os.path.isabs(folder):
+            raise Problem(422, "refused", "name the folder to move to by its whole path")
+        return os.path.normpath(folder)

@@ -16,6 +16,7 @@ async function ask(path, options = {}) {
   } catch {
     throw new Refused(0, "The service does not answer. Was it ended? What you decided is saved.");
   }
+  if (answer.status === 204) throw new Refused(204, "That was about groups that are no more.");
   if (answer.ok) return answer.json();
   const problem = await answer.json().catch(() => ({}));
   if (answer.status === 401) throw new Refused(401, "This page was opened by an earlier start. Use the newest address.");

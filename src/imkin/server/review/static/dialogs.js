@@ -28,18 +28,19 @@ export function closing(dialog, ...before) {
   return make("div", { class: "buttons" }, close, ...before);
 }
 
-// Where the service was started with folders: which one to review. open(number, tell): scans it.
+// Where the service was started with folders: which one to review, and how. open(wanted, tell): scans it.
 export function choose(about, open) {
   const dialog = byId("choose"), words = make("p", { class: "soft", role: "status" }, "Its pictures are looked through, then you decide. No file is changed by that.");
   const bar = make("progress", { "aria-label": "Progress", max: 1, value: 0, hidden: true });
   dialog.addEventListener("cancel", (event) => { if (!about.open || !bar.hidden) event.preventDefault(); });
+  const how = comparing(about);
   const list = make("div", { class: "choices" }, ...about.choices.map((folder, number) => {
     const button = make("button", { type: "button" }, folder);
     button.addEventListener("click", async () => {
       list.querySelectorAll("button").forEach((each) => { each.disabled = true; });
       bar.hidden = false;
       try {
-        await open(number, ({ stage, done, total }) => {
+        await open({ root: number, ...how.wanted() }, ({ stage, done, total }) => {
           bar.max = total || 1;
           bar.value = done;
           words.textContent = total ? `${stage}: ${count(done)} of ${count(total)}` : stage || "listing";
@@ -53,9 +54,31 @@ export function choose(about, open) {
     });
     return button;
   }));
-  dialog.replaceChildren(make("h2", { id: "choose-title" }, "Which folder?"), words, list, bar);
+  dialog.replaceChildren(make("h2", { id: "choose-title" }, "Which folder?"), words, list, how.fields, bar);
   if (about.open) dialog.append(closing(dialog));
   dialog.showModal();
+}
+
+const GROUPINGS = [["transitive", "whoever a chain links"], ["star", "all near one picture"], ["clique", "all near each other"]];
+
+// Fields for method, threshold and grouping; wanted() is what they say.
+function comparing({ methods, method, grouping }) {
+  const by = make("select", { id: "by" }, ...methods.map(({ name, about }) =>
+    make("option", { value: name, selected: name === (method ?? "auto"), title: about }, name)));
+  const least = make("input", { id: "from", type: "number", min: 0, max: 1, step: "any", inputmode: "decimal" });
+  const groups = make("select", { id: "grouping" }, ...GROUPINGS.map(([name, words]) =>
+    make("option", { value: name, selected: name === grouping }, words)));
+  const note = make("p", { class: "soft wide" });
+  const tell = () => {
+    const chosen = methods.find(({ name }) => name === by.value);
+    least.placeholder = chosen.threshold;
+    note.textContent = chosen.about;
+  };
+  by.addEventListener("change", tell);
+  tell();
+  const fields = make("div", { class: "fields how" }, make("label", {}, "Compare by ", by), make("label", {}, "Similar from ", least),
+    make("label", { class: "wide" }, "A group is ", groups), note);
+  return { fields, wanted: () => ({ by: by.value, threshold: least.value === "" ? null : Number(least.value), grouping: groups.value }) };
 }
 
 const ACTIONS = [

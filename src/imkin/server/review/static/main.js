@@ -376,8 +376,8 @@ async function start() {
   get("/stops").then(({ stops }) => threshold.draw(stops), () => {});
 }
 
-async function openRoot(root, tell) {
-  await post("/open", { root });
+async function openRoot(wanted, tell) {
+  await post("/open", wanted);
   const task = await finished(tell);
   if (task.state !== "done") throw new Error(task.detail || "stopped");
   location.hash = "";

@@ -11,7 +11,7 @@ const VERBS = {
   hardlink: ["Replace by hard links", "becomes a hard link", "become hard links"],
   reflink: ["Replace by copy-on-write clones", "becomes a clone", "become clones"],
   symlink: ["Replace by symbolic links", "becomes a symbolic link", "become symbolic links"],
-  move: ["Move to the folder given", "moves", "move"],
+  move: ["Move to a folder …", "moves to", "move to"],
 };
 
 export class PlanDialog {
@@ -20,8 +20,14 @@ export class PlanDialog {
     this.dialog = byId("plan");
     this.about = about;
     this.verb = about.verb;
+    this.target = about.target;
     this.onChanged = onChanged;
     this.dialog.addEventListener("cancel", (event) => { if (this.running) event.preventDefault(); });
+  }
+
+  // Whether it is still to be said where files are moved to.
+  get wanting() {
+    return this.verb === "move" && !/^([/~]|[a-z]:|\\\\)/i.test(this.target);
   }
 
   get isOpen() {
@@ -36,10 +42,14 @@ export class PlanDialog {
   }
 
   async load() {
+    // Without a folder to move to there is a plan all the same, of which only the number of files is told.
+    const asked = this.wanting ? "verb=trash" : `verb=${this.verb}&target=${encodeURIComponent(this.target)}`;
     try {
-      this.plan = await get(`/plan?verb=${this.verb}`);
+      this.plan = await get(`/plan?${asked}`);
+      this.wrong = "";
     } catch (error) {
-      return this.fail(error.message);
+      if (this.verb !== "move" || !this.plan) return this.fail(error.message);
+      this.wrong = error.message;
     }
     this.draw();
   }
@@ -64,7 +74,7 @@ export class PlanDialog {
     if (plan.left_count) body.push(this.left(plan.left, plan.left_count, "stay although you let them go"));
     const buttons = [];
     if (this.about.run && !plan.count) buttons.push(this.undoButton(this.about.run));
-    if (plan.count) {
+    if (plan.count && !this.wanting && !this.wrong) {
       const apply = make("button", { type: "button", class: "strong", id: "apply" }, `Apply to ${plural(plan.count, "file")}`);
       apply.addEventListener("click", () => this.confirm(apply));
       buttons.push(apply);
@@ -74,9 +84,17 @@ export class PlanDialog {
 
   choice() {
     const select = make("select", { id: "verb" }, ...this.about.verbs.map((verb) =>
-      make("option", { value: verb, selected: verb === this.verb }, verb === "move" ? `Move to ${this.about.target}` : VERBS[verb][0])));
-    select.addEventListener("change", () => { this.verb = select.value; this.load(); });
-    return make("label", { class: "verb" }, "What happens to them ", select);
+      make("option", { value: verb, selected: verb === this.verb }, VERBS[verb][0])));
+    select.addEventListener("change", () => { this.verb = select.value; this.load().then(() => byId("verb")?.focus()); });
+    const chosen = make("label", { class: "verb" }, "What happens to them ", select);
+    if (this.verb !== "move") return chosen;
+    const folder = make("input", { id: "target", type: "text", value: this.target, autocomplete: "off", spellcheck: "false",
+      placeholder: "/home/me/duplicates", "aria-describedby": "target-note" });
+    folder.addEventListener("change", () => { this.target = folder.value.trim(); this.load(); });
+    const wrong = this.wrong || (this.wanting && this.target ? "Name the folder by its whole path, from its beginning." : "");
+    const note = make("p", { id: "target-note", class: wrong ? "warning" : "soft", role: wrong ? "alert" : null },
+      wrong || "It is made if it is not there. What lies in it is never overwritten.");
+    return make("div", { class: "move" }, chosen, make("label", { class: "verb" }, "Folder, by its whole path ", folder), note);
   }
 
   left(rows, total, what) {
@@ -88,9 +106,9 @@ export class PlanDialog {
   confirm(apply) {
     const { plan } = this;
     const sure = make("button", { type: "button", class: "danger", id: "apply-now" }, "Apply now");
-    sure.addEventListener("click", () => this.run(() => post("/plan/apply", { verb: this.verb, count: plan.count, revision: plan.revision })));
-    const [, one, many] = VERBS[this.verb];
-    apply.replaceWith(make("p", { class: "sure", role: "alert" }, `${plural(plan.count, "file")} ${plan.count === 1 ? one : many}. Each is looked at once more before. It can be undone.`), sure);
+    sure.addEventListener("click", () => this.run(() => post("/plan/apply", { verb: this.verb, target: this.target, count: plan.count, revision: plan.revision })));
+    const [, one, many] = VERBS[this.verb], where = this.verb === "move" ? ` ${this.target}` : "";
+    apply.replaceWith(make("p", { class: "sure", role: "alert" }, `${plural(plan.count, "file")} ${plan.count === 1 ? one : many}${where}. Each is looked at once more before. It can be undone.`), sure);
     sure.focus();
   }
 
