@@ -1,6 +1,5 @@
 """Shared fixtures."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -18,33 +17,6 @@ def shared() -> Path:
     if not (folder / "photos").is_dir():
         pytest.skip("needs the real files in ../shared, which are not here")
     return folder
-
-
-# Fast enough to notice a killed node in seconds, slow enough for a busy machine.
-HEALTH = {
-    "health_check_initial_delay_ms": 500,
-    "health_check_period_ms": 500,
-    "health_check_timeout_ms": 5000,
-    "health_check_failure_threshold": 4,
-}
-NODE = {"num_cpus": 2, "object_store_memory": 80 << 20}
-
-
-@pytest.fixture(scope="session")
-def ray_cluster(tmp_path_factory):
-    """A Ray cluster of one node on this machine, to which tests add others. Tests that use it are one xdist group."""
-    token = tmp_path_factory.mktemp("ray") / "token"
-    token.write_text("ab" * 32)
-    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token), "RAY_USAGE_STATS_ENABLED": "0"}
-    # Its workers read the functions of the test files.
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(
-        initialize_head=True, head_node_args={**NODE, "include_dashboard": False, "_system_config": HEALTH}
-    )
-    yield cluster
-    cluster.shutdown()
 
 
 @pytest.fixture(scope="session")

@@ -50,11 +50,6 @@ def slow_first(number):
     return number
 
 
-def slow(number):
-    time.sleep(0.05)
-    return number
-
-
 def runs_of_keys(rows):
     return [(int(key), rows["at"][rows["key"] == key].tolist()) for key in np.unique(rows["key"])]
 
@@ -188,41 +183,6 @@ def test_a_run_that_is_left_in_the_middle_leaves_nothing_for_the_next(processes)
     assert next(run) == 0
     run.close()
     assert list(processes.run(read(str, range(3)))) == ["0", "1", "2"]
-
-
-@pytest.fixture(scope="module")
-def ray(ray_cluster):
-    made = open_engine(f"ray:{ray_cluster.address}")
-    yield made
-    made.close()
-
-
-@pytest.mark.xdist_group("ray")
-def test_ray_gives_the_same_bytes_also_when_a_node_is_killed(ray, ray_cluster):
-    serial = open_engine("serial")
-    expected = everything(serial)
-    node = ray_cluster.add_node(num_cpus=2, object_store_memory=80 << 20)
-    assert everything(ray) == expected
-    run = ray.run(read(slow, range(40)))
-    assert next(run) == 0
-    parts = ray.partition(read(rows_of, range(11)), 4, Always(runs_of_keys))
-    ray_cluster.remove_node(node, allow_graceful=False)
-    assert list(run) == list(range(1, 40))
-    assert list(found(ray.run(parts))) == list(
-        found(serial.run(serial.partition(read(rows_of, range(11)), 4, Always(runs_of_keys))))
-    )
-    serial.close()
-
-
-@pytest.mark.xdist_group("ray")
-def test_what_ray_cannot_do_is_an_error(ray):
-    with pytest.raises(UsageError, match="three is no number"):
-        list(ray.run(read(fails_at_three, range(9))))
-    with pytest.raises(UsageError, match=r"--gpus-per-actor 1 cannot be met: the cluster has 0 GPUs"):
-        list(ray.run(Blocks(range(3)).map(Always(str), gpus=1)))
-    with pytest.raises(UsageError, match="three is no number"):
-        ray.reduce(read(fails_at_three, range(9)), sum)
-    assert isinstance(next(ray.run(read(dies_at_three, [3]))), Lost)
 
 
 def test_keys_are_spread_over_the_parts_whatever_their_pattern():

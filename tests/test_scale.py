@@ -287,25 +287,3 @@ def test_the_command_over_shards_prints_what_it_prints_without(photos, tmp_path)
     assert plain.returncode == 0
     assert imkin_command(*words, "--work", tmp_path / "w", "--out", tmp_path / "out").stdout == plain.stdout
     assert (tmp_path / "out" / "report.html").exists()
-
-
-@pytest.mark.xdist_group("ray")
-def test_two_nodes_of_ray_find_what_one_machine_finds_and_one_may_die(photos, tmp_path, ray_cluster):
-    listed(photos, tmp_path / "list.parquet")
-    node = ray_cluster.add_node(num_cpus=2, object_store_memory=80 << 20)
-    engine = open_engine(f"ray:{ray_cluster.address}")
-    task = task_of([tmp_path / "list.parquet"], tmp_path / "work", shard=2)
-
-    def kill_in_the_middle(stage, done, total):
-        if done == 3:
-            ray_cluster.remove_node(node, allow_graceful=False)
-
-    found = find(task, engine, progress=kill_in_the_middle)
-    engine.close()
-    assert found.lost == ()
-    assert grouped(found, task)["summary"] == expected(photos)["summary"]
-    local = task_of([tmp_path / "list.parquet"], tmp_path / "local", shard=2)
-    assert grouped(found, task) == grouped(run(local, "serial"), local)
-    for shard in range(12):
-        name = f"prints/{shard:06}.parquet"
-        assert (tmp_path / "work" / name).read_bytes() == (tmp_path / "local" / name).read_bytes()

@@ -62,6 +62,7 @@ def find(job: Job, scale: Scale, method: Method, library: Library, setup: Setup)
 
 
 def _find(job: Job, scale: Scale, method: Method, library: Library, setup: Setup, engine: Engine) -> Found:
+    from imkin.scale.job import SHARD
     from imkin.scale.run import find as find_over_shards
     from imkin.scale.task import Task
 
@@ -78,6 +79,7 @@ def _find(job: Job, scale: Scale, method: Method, library: Library, setup: Setup
         limits=setup.limits(),
         gpus_per_worker=scale.gpus_per_actor,
         coarse=scale.cells,
+        shard=SHARD,
     )
     with progress_bar(setup) as progress:
         found = find_over_shards(task, engine, verdicts=library.decisions(), progress=progress)

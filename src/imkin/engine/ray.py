@@ -35,12 +35,23 @@ log = logging.getLogger("imkin")
 SILENCE_S = 60.0
 
 
+def _quiet() -> None:
+    """Ray tells of machines that die on stdout, where data goes; to the log with that."""
+    from ray._private import worker
+
+    def note(data: Any, **_: Any) -> None:
+        log.warning("ray: %s", "\n".join(data.get("lines", ())))
+
+    worker.print_to_stdstream = note
+
+
 def join(address: str, *, jobs: int | None = None) -> RayEngine:
     """The cluster at an address; "": the one that RAY_ADDRESS or this machine has, else a new one on this machine.
 
     jobs: processors of a new one. UsageError if there is no cluster at the address.
     """
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    _quiet()
     if ray.is_initialized():
         return RayEngine(owned=False)
     try:

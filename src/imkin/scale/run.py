@@ -20,7 +20,7 @@ from imkin.scale.fingerprints import Scanner
 from imkin.scale.job import SHARD, Job, items_name, open_job, prints_name
 from imkin.scale.joining import BLOCK, Join
 from imkin.scale.outcome import Found
-from imkin.scale.pairing import PairRows
+from imkin.scale.pairing import PairRows, pair_rows
 from imkin.scale.task import Task
 from imkin.scan import Progress, Scan
 from imkin.sources import shards
@@ -60,14 +60,13 @@ def find(
     members = np.union1d(_members(same.same, tree), _decided(job.folder, counts, verdicts or {}))
     scanned, low = _facts(job, engine, counts, members, task.spec, lost)
     leaders, classes = np.unique(same.same[members], return_inverse=True)
-    for side in ("left", "right"):
-        tree[side] = np.searchsorted(leaders, tree[side])
+    left, right = (np.searchsorted(leaders, tree[side]) for side in ("left", "right"))
     return Found(
         scanned,
         classes.astype(np.int64),
         leaders,
         joined,
-        tree,
+        pair_rows(left, right, tree["similarity"]),
         _labels(scanned.root, task),
         verdicts or {},
         images,
