@@ -134,7 +134,7 @@ def shuffle(n: int = 500_000) -> dict:
     blocks = Blocks([numbered(values[at : at + 100_000], at) for at in range(0, n, 100_000)])
     engine, facts = open_engine("serial"), {"rows": n * len(bands.tables()), "plan": str(plan)}
     near = timed(facts, "shuffle", lambda: banding.banded(engine, blocks, bands, 8))
-    timed(facts, "forest", lambda: engine.reduce(near.map(Always(pairing.forest_of)), pairing.merged))
+    timed(facts, "forest", lambda: engine.reduce(near.map(Always(lambda each: pairing.forest(each.pairs))), pairing.merged))
     engine.close()
     facts["ns of a row"] = round(facts["shuffle cpu"] * 1e9 / facts["rows"])
     return facts
@@ -164,8 +164,8 @@ def cells(n: int = 40_000, dim: int = 256) -> dict:
     engine, facts, sample = open_engine("serial"), {"vectors": n, "cells": len(made.centres)}, numbered(values, 0)
     blocks = Blocks([sample[at : at + 10_000] for at in range(0, n, 10_000)])
     near = timed(facts, "join", lambda: cells_.celled(engine, blocks, made, 4))
-    pairs = pairing.all_pairs(list(engine.run(near))).pairs
-    there, met = cells_.recall(engine, blocks, made, pairs, sample)
+    pairs = pairing.unique(np.concatenate([each.pairs for each in engine.run(near)]))
+    there, met = cells_.recall(engine, blocks, made, [pairs], sample)
     engine.close()
     return facts | {"pairs": len(pairs), "sample": there, "recall": round(met / there, 4)}
 

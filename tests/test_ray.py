@@ -79,7 +79,7 @@ def test_two_nodes_give_the_answer_of_one_process_and_one_of_them_may_die(
 
     listed(photos, tmp_path / "list.parquet")
     words = ("group", tmp_path / "list.parquet", "--by", "phash", "--json", "--no-catalogue", "-q", "--work")
-    monkeypatch.setattr("imkin.scale.job.SHARD", 2)
+    monkeypatch.setattr("imkin.scale.task.SHARD", 2)
 
     def kill_in_the_middle():
         ends = time.monotonic() + 60

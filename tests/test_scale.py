@@ -273,9 +273,9 @@ def imkin_command(*words, **more):
 
 
 def test_the_command_says_what_does_not_go_together(photos, tmp_path):
-    done = imkin_command("group", photos, "--engine", "processes", "--no-report")
+    done = imkin_command("group", photos, "--gpus-per-actor", "1", "--no-report")
     assert done.returncode == 2
-    assert "give --work DIR" in done.stderr
+    assert "--gpus-per-actor goes with --engine ray" in done.stderr
     done = imkin_command("group", photos, "--work", tmp_path / "w", "--cells", "--by", "phash", "--no-report")
     assert done.returncode == 2
     assert "--cells goes with methods of vectors" in done.stderr

@@ -1,7 +1,6 @@
 """The joins over shards against those of one machine."""
 
 import dataclasses
-import functools
 
 import numpy as np
 import pytest
@@ -161,6 +160,25 @@ def test_cells_tell_the_recall_that_brute_force_measures(engine):
     assert cells.recall(engine, rows, chosen, [], sample) == (there, 0)
 
 
+def test_a_hot_cell_is_compared_in_tiles_and_told_of(engine, monkeypatch):
+    monkeypatch.setattr(cells, "HOT_VECTORS", 200)
+    rng = np.random.default_rng(5)
+    spec = Spec("v", 1, "unit vector", 16, 0.9, 32)
+    values = rng.normal(size=(900, 16)).astype(np.float32)
+    values[:500, 0] += 9  # as of near-blank pictures: all in one place
+    values /= np.linalg.norm(values, axis=1, keepdims=True)
+    centres = np.eye(16, dtype=np.float32)[:8]
+    chosen = cells.Cells(centres, spec.default_threshold, 1, 0.0)
+    near = list(engine.run(cells.celled(engine, blocks_of(values), chosen, 4)))
+    found = pairing.unique(np.concatenate([each.pairs for each in near]))
+    sizes = np.bincount(chosen.nearest(values).ravel(), minlength=8)
+    assert sorted(size for each in near for size in each.hot) == sorted(sizes[sizes >= 200].tolist())
+    monkeypatch.setattr(cells, "HOT_VECTORS", 10**9)
+    whole = collected(engine, cells.celled(engine, blocks_of(values), chosen, 4))
+    assert len(whole) > 10_000
+    assert (found["left"].tolist(), found["right"].tolist()) == (whole["left"].tolist(), whole["right"].tolist())
+
+
 def test_a_forest_connects_what_the_pairs_connect_in_fewer_rows_than_images(engine):
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -208,7 +226,25 @@ def test_a_plan_for_a_billion_is_told_and_what_to_use_where_it_is_too_much():
     assert made.tables <= 20
     assert made.rows <= 2 * 10**10
     assert made.candidates < 1000 * 10**9
-    worse = functools.partial(estimate, images=10**9, bits=64, cores=64)
-    assert not worse(radius=20).feasible
-    assert "pdq" in worse(radius=20).instead
-    assert "--cells" in worse(radius=20).instead
+    wider = estimate(images=10**9, bits=64, radius=6, cores=64)
+    assert wider.feasible
+    assert wider.linear
+    assert wider.candidates < 3000 * 10**9
+    square = estimate(images=10**9, bits=64, radius=8, cores=64)
+    assert not square.linear
+    assert square.instead.startswith("radius 6, or")
+    worse = estimate(images=10**9, bits=64, radius=20, cores=64)
+    assert not worse.feasible
+    assert worse.instead.startswith("radius 6, or `--by pdq`")
+    assert "--cells" in worse.instead
+
+
+def test_candidates_stay_within_what_is_asked_and_no_pair_is_lost():
+    rng = np.random.default_rng(0)
+    sample = measure([hamming.to_words(rng.integers(0, 256, (4000, 8), dtype=np.uint8))], 64, radius=6)
+    loose, tight = (choose(sample, 6, rows=10**8, pairs=5e15, row_ns=600, most=most) for most in (1e15, 1e11))
+    assert loose.covers(6)
+    assert tight.covers(6)
+    candidates = [sum(5e15 * sample.collision(table.key_bits) for table in plan.tables()) for plan in (loose, tight)]
+    assert candidates[1] < 1.2e11 < candidates[0]
+    assert choose(sample, 20, rows=10**8, pairs=5e15, most=1e11) == Plan()

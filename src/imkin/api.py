@@ -13,6 +13,8 @@ from imkin.leakage import Leakage, find_leaks
 from imkin.library import DEFAULT_METHOD, Library, Sample, Scope, threshold_of
 from imkin.policy import DEFAULT_RULES, parse_rules
 from imkin.result import Pair, Result, VideoResult
+from imkin.scale.run import running
+from imkin.scale.task import Given, Named, Task
 from imkin.scan import Progress, Scan
 from imkin.sources import Filter
 from imkin.sources.video_frames import Look
@@ -39,6 +41,8 @@ def group(
     wanted: Filter = Filter(),
     limits: Limits = Limits(),
     catalogue: Path | None = None,
+    engine: str = "local",
+    work: Path | None = None,
     jobs: int | None = None,
     progress: Progress | None = None,
 ) -> Result:
@@ -48,12 +52,19 @@ def group(
     or `auto`, as `imkin calibrate --save` found; or max_bits: the most bits of a hash that may differ; default the
     method's own threshold. grouping: transitive, star or clique. turns: also find turned and mirrored copies.
     keep: keep rules. catalogue: a file that remembers fingerprints (`imkin.default_catalogue()` is the command
-    line's); None: nothing is remembered.
+    line's); None: nothing is remembered. engine: `local`, `processes` or `ray[:ADDRESS]`. work: a folder, or a store's
+    URL, that keeps the work in shards, so that it can go on where it stopped; then, and on another engine, of the
+    catalogue only decisions count, and the pairs of a group are read when they are asked for.
     Raises ImkinError for what cannot be: a path that is not there, an unknown method, a threshold outside 0..1.
     A file that cannot be read is in `Result.failures`.
     """
     rules, how = parse_rules(keep), grouping_of(grouping)
     with _library(catalogue, jobs=jobs, limits=limits, wanted=wanted) as library:
+        if work is not None or engine != "local":
+            task = _task(paths, by, threshold, max_bits, turns, scope, sample, wanted, limits, work)
+            with running(task, engine, jobs=jobs, verdicts=library.decisions(), progress=progress) as over:
+                references = len(scope.reference)
+                return over.group(threshold=task.threshold, grouping=how, references=references, rules=rules)
         scanned, kin, limit = _find(
             library, paths, by, threshold, max_bits, turns, scope, sample, progress, connect_only=how == "transitive"
         )
@@ -72,6 +83,8 @@ def pairs(
     wanted: Filter = Filter(),
     limits: Limits = Limits(),
     catalogue: Path | None = None,
+    engine: str = "local",
+    work: Path | None = None,
     jobs: int | None = None,
     progress: Progress | None = None,
 ) -> list[Pair]:
@@ -80,6 +93,10 @@ def pairs(
     Of a set of over 64 images with one and the same fingerprint, only the pairs of its first image are listed.
     """
     with _library(catalogue, jobs=jobs, limits=limits, wanted=wanted) as library:
+        if work is not None or engine != "local":
+            task = _task(paths, by, threshold, max_bits, turns, scope, sample, wanted, limits, work)
+            with running(task, engine, jobs=jobs, verdicts=library.decisions(), progress=progress) as over:
+                return list(over.pairs())
         scanned, kin, _ = _find(library, paths, by, threshold, max_bits, turns, scope, sample, progress)
         return list(library.pairs(scanned, kin))
 
@@ -238,6 +255,33 @@ def _find(
     limit = threshold_of(by, turns=turns, threshold=threshold, max_bits=max_bits)
     scanned = library.scan(_paths(paths), by, turns=turns, scope=scope, sample=sample, progress=progress)
     return scanned, library.kin(scanned, limit, scope=scope, connect_only=connect_only), limit
+
+
+def _task(
+    paths: Path | Iterable[Path],
+    by: str | Fingerprinter,
+    threshold: float | str | None,
+    max_bits: int | None,
+    turns: bool,  # noqa: FBT001 - private
+    scope: Scope,
+    sample: Sample,
+    wanted: Filter,
+    limits: Limits,
+    work: Path | None,
+) -> Task:
+    make = Named(by, turns) if isinstance(by, str) else Given(by)
+    return Task(
+        paths=(*scope.reference, *_paths(paths)),
+        work="" if work is None else os.fspath(work),
+        spec=make().spec,
+        make=make,
+        threshold=threshold_of(by, turns=turns, threshold=threshold, max_bits=max_bits),
+        across=scope.across,
+        references=len(scope.reference),
+        wanted=wanted,
+        sample=sample,
+        limits=limits,
+    )
 
 
 def _paths(paths: Path | Iterable[Path]) -> list[str]:

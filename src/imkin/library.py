@@ -48,6 +48,13 @@ class Sample:
         if not 0.0 < self.ratio <= 1.0:
             raise UsageError(f"a sample must be over 0 and at most 1, not {self.ratio}")
 
+    def drawn(self, count: int) -> list[int]:
+        """Which of so many files are looked at, in any order."""
+        wanted = min(count, max(1, round(count * self.ratio)))
+        if self.most is not None:
+            wanted = min(wanted, self.most)
+        return random.Random(self.seed).sample(range(count), wanted)  # noqa: S311 - no secret
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:
@@ -397,10 +404,7 @@ def _sampled(items: list[Item], sample: Sample, *, spared: int) -> list[Item]:
     if sample.ratio == 1.0 and sample.most is None:
         return items
     drawn_from = [at for at, item in enumerate(items) if item.root >= spared]
-    count = min(len(drawn_from), max(1, round(len(drawn_from) * sample.ratio)))
-    if sample.most is not None:
-        count = min(count, sample.most)
-    chosen = set(random.Random(sample.seed).sample(drawn_from, count))  # noqa: S311 - no secret
+    chosen = {drawn_from[at] for at in sample.drawn(len(drawn_from))}
     return [item for at, item in enumerate(items) if item.root < spared or at in chosen]
 
 

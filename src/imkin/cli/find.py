@@ -92,7 +92,7 @@ def group(
         library = stack.enter_context(setup.library())
         with_report = out is not None or not (as_json or no_report)
         target = stack.enter_context(report_folder.prepared(out, now=now)) if with_report else None
-        over = scaled.find(job, scale, method, library, setup)
+        over = stack.enter_context(scaled.find(job, scale, method, library, setup))
         scanned = over.scanned if over else job.scan(library, setup)
         found: Sequence[Pair] | Iterator[Pair]
         if over:
@@ -163,8 +163,7 @@ def pairs(
     from imkin.report.json import json_lines
 
     job = Job(paths, method, search)
-    with logged(setup), setup.library() as library:
-        over = scaled.find(job, scale, method, library, setup)
+    with logged(setup), setup.library() as library, scaled.find(job, scale, method, library, setup) as over:
         scanned = over.scanned if over else job.scan(library, setup)
         found = over.pairs() if over else library.pairs(scanned, kin := job.kin(library, scanned))
         any_found = over.found if over else kin.found

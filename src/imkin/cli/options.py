@@ -224,13 +224,13 @@ class Scale:
     ] = "local"
     work: Annotated[
         str | None,
-        _run("--work", metavar="DIR|URL", help_text="Work in shards kept here: resumes, and outgrows memory."),
+        _run("--work", metavar="DIR|URL", help_text="Keep the shards of the work here: resumes, and outgrows memory."),
     ] = None
     gpus_per_actor: Annotated[
         float, _run("--gpus-per-actor", metavar="N", help_text="With --engine ray: GPUs, or a share, of each worker.")
     ] = 0.0
     cells: Annotated[
-        bool, _run("--cells", help_text="With --work, for vectors: compare within coarse cells; the recall is told.")
+        bool, _run("--cells", help_text="For vectors: compare within coarse cells; the recall is told.")
     ] = False
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,9 +15,9 @@ from imkin.cli.run import command, progress_bar, say, write
 
 if TYPE_CHECKING:
     from imkin.cli.find import Job
-    from imkin.engine import Engine
     from imkin.library import Library
     from imkin.scale.outcome import Found
+    from imkin.scale.task import Task
     from imkin.types import Fingerprinter
 
 
@@ -27,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """Loads a method wherever a worker is."""
+    """Loads a method wherever a worker is: a loaded network does not travel."""
 
     method: Method
 
@@ -39,35 +40,39 @@ class Made:
         return prints.fingerprinter(by, turns=self.method.turns) if isinstance(by, str) else by
 
 
-def find(job: Job, scale: Scale, method: Method, library: Library, setup: Setup) -> Found | None:
-    """What a job over shards found; None where no --work is given. UsageError for options that do not go together."""
-    from imkin.engine import open_engine
+@contextmanager
+def find(job: Job, scale: Scale, method: Method, library: Library, setup: Setup) -> Iterator[Found | None]:
+    """What a job over shards found; None where one machine's threads do without. UsageError for options that clash."""
     from imkin.errors import UsageError
+    from imkin.scale.run import running
 
-    if scale.work is None:
-        if scale.engine != "local":
-            raise UsageError(f"--engine {scale.engine} keeps its shards in a folder: give --work DIR")
-        if scale.cells or scale.gpus_per_actor:
-            raise UsageError("--cells and --gpus-per-actor go with --work DIR")
-        return None
-    if job.sample.ratio != 1.0:
-        raise UsageError("--sample does not go with --work: a job's shards hold all its images")
     if scale.gpus_per_actor < 0:
         raise UsageError(f"--gpus-per-actor is 0 or more, not {scale.gpus_per_actor:g}")
-    engine = open_engine(scale.engine, jobs=setup.jobs)
-    try:
-        return _find(job, scale, method, library, setup, engine)
-    finally:
-        engine.close()
+    if scale.gpus_per_actor and not (scale.engine == "ray" or scale.engine.startswith("ray:")):
+        raise UsageError("--gpus-per-actor goes with --engine ray")
+    if scale.work is None and scale.engine == "local" and not scale.cells:
+        yield None
+        return
+    with ExitStack() as stack:
+        progress = stack.enter_context(progress_bar(setup))
+        found = stack.enter_context(
+            running(
+                _task(job, scale, method, setup),
+                scale.engine,
+                jobs=setup.jobs,
+                verdicts=library.decisions(),
+                progress=progress,
+            )
+        )
+        _tell(found, scale, setup)
+        yield found
 
 
-def _find(job: Job, scale: Scale, method: Method, library: Library, setup: Setup, engine: Engine) -> Found:
-    from imkin.scale.job import SHARD
-    from imkin.scale.run import find as find_over_shards
-    from imkin.scale.task import Task
+def _task(job: Job, scale: Scale, method: Method, setup: Setup) -> Task:
+    from imkin.scale.task import SHARD, Task
 
-    make: Callable[[], Fingerprinter] = Made(method)
-    task = Task(
+    make = Made(method)
+    return Task(
         paths=(*job.scope.reference, *job.paths),
         work=scale.work or "",
         spec=make().spec,
@@ -76,14 +81,17 @@ def _find(job: Job, scale: Scale, method: Method, library: Library, setup: Setup
         across=job.scope.across,
         references=len(job.scope.reference),
         wanted=setup.wanted(),
+        sample=job.sample,
         limits=setup.limits(),
         gpus_per_worker=scale.gpus_per_actor,
         coarse=scale.cells,
         shard=SHARD,
     )
-    with progress_bar(setup) as progress:
-        found = find_over_shards(task, engine, verdicts=library.decisions(), progress=progress)
-    say(f"{found.images:,} images in shards in {scale.work}", setup=setup)
+
+
+def _tell(found: Found, scale: Scale, setup: Setup) -> None:
+    where = f" in {scale.work}" if scale.work else ""
+    say(f"{found.images:,} images in shards{where}", setup=setup)
     if found.hot:
         say(f"{len(found.hot):,} hot buckets, the largest of {found.hot[0]:,} different fingerprints", setup=setup)
     if found.recall is not None:
@@ -92,7 +100,6 @@ def _find(job: Job, scale: Scale, method: Method, library: Library, setup: Setup
         say(f"recall {share}: {met:,} of {there:,} pairs of a sample, by brute force", setup=setup)
     for failure in found.lost:
         say(f"lost: {failure.path}: {failure.reason}", setup=setup)
-    return found
 
 
 def check_lost(found: Found | None) -> None:

@@ -99,6 +99,9 @@ class Engine(Protocol):
     def reduce(self, blocks: Blocks[R], merge: Callable[[Sequence[R]], R]) -> R:
         """All results merged, neighbours first, FAN at a time; `merge([])` where there are none. LostWorkError."""
 
+    def here(self) -> bool:
+        """Whether all workers are on this machine, and reach its files."""
+
     def close(self) -> None:
         """Let the workers go."""
 

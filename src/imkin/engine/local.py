@@ -80,6 +80,10 @@ class LocalEngine:
         """See `Engine`."""
         return _reduce(self.run, blocks, merge)
 
+    def here(self) -> bool:
+        """See `Engine`."""
+        return True
+
     def close(self) -> None:
         """See `Engine`."""
         self._disk.close()
@@ -113,6 +117,10 @@ class ProcessEngine:
     def reduce(self, blocks: Blocks[R], merge: Callable[[Sequence[R]], R]) -> R:
         """See `Engine`."""
         return _reduce(self.run, blocks, merge)
+
+    def here(self) -> bool:
+        """See `Engine`."""
+        return True
 
     def close(self) -> None:
         """See `Engine`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -104,6 +105,11 @@ class RayEngine:
             if len(values) == 1:
                 return _get(values[0])  # type: ignore[no-any-return]
             steps = Blocks(())
+
+    def here(self) -> bool:
+        """See `Engine`."""
+        hosts = {node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
+        return hosts <= {socket.gethostname()}
 
     def close(self) -> None:
         """See `Engine`."""

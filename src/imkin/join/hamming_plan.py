@@ -249,18 +249,23 @@ def spread(ones: NDArray[np.float64]) -> NDArray[np.intp] | None:
     return order
 
 
-def choose(sample: Sample, radius: int, *, rows: int, pairs: float, row_ns: float = ROW_NS) -> Plan:
+def choose(
+    sample: Sample, radius: int, *, rows: int, pairs: float, row_ns: float = ROW_NS, most: float = float("inf")
+) -> Plan:
     """The cheapest plan for `pairs` possible pairs of `rows` codes: brute force or the best split in blocks.
 
-    row_ns: what a code in a table costs, in nanoseconds; more where it travels between machines.
+    row_ns: what a code in a table costs, in nanoseconds; more where it travels between machines. most: candidates at
+    most; brute force if no split has so few.
     """
     best, lowest = Plan(), pairs * BRUTE_NS * sample.words * MARGIN
-    known: dict[tuple[int, int], tuple[float, int]] = {}
+    known: dict[tuple[int, int, int], tuple[float, int]] = {}
 
-    def cost(width: int, errors: int) -> tuple[float, int]:
-        if (width, errors) not in known:
-            known[width, errors] = block_cost(sample, width, errors, rows=rows, pairs=pairs, row_ns=row_ns)
-        return known[width, errors]
+    def cost(width: int, errors: int, count: int) -> tuple[float, int]:
+        key = width, errors, count if most < float("inf") else 1
+        if key not in known:
+            # Each block may have its share of the candidates.
+            known[key] = block_cost(sample, width, errors, rows=rows, pairs=pairs, row_ns=row_ns, most=most / count)
+        return known[key]
 
     for count in range(1, min(radius + 1, sample.bits) + 1):
         errors = [(radius + 1) // count - (at >= (radius + 1) % count) for at in range(count)]
@@ -269,7 +274,7 @@ def choose(sample: Sample, radius: int, *, rows: int, pairs: float, row_ns: floa
             if edges[-1] == 0:
                 continue
             at = np.rint(edges * sample.bits / edges[-1]).astype(int).tolist()
-            costs = [cost(hi - lo, e) for (lo, hi), e in zip(pairwise(at), errors, strict=True)]
+            costs = [cost(hi - lo, e, count) for (lo, hi), e in zip(pairwise(at), errors, strict=True)]
             total = sum(c for c, _ in costs)
             if total < lowest:
                 lowest = total
@@ -280,9 +285,16 @@ def choose(sample: Sample, radius: int, *, rows: int, pairs: float, row_ns: floa
 
 
 def block_cost(
-    sample: Sample, width: int, errors: int, *, rows: int, pairs: float, row_ns: float = ROW_NS
+    sample: Sample,
+    width: int,
+    errors: int,
+    *,
+    rows: int,
+    pairs: float,
+    row_ns: float = ROW_NS,
+    most: float = float("inf"),
 ) -> tuple[float, int]:
-    """Nanoseconds of a block of so many bits, and the number of parts for which that holds."""
+    """Nanoseconds of a block of so many bits, and the number of parts for which that holds; most: candidates."""
     best = (float("inf"), 0)
     for parts in range(errors + 1, width + 1):
         tables = comb(parts, errors)
@@ -290,5 +302,7 @@ def block_cost(
             break
         key = width * (parts - errors) / parts
         candidates = pairs * sample.collision(key)
+        if tables * candidates > most:
+            continue
         best = min(best, (tables * (TABLE_NS + rows * row_ns + candidates * PAIR_NS * sample.words), parts))
     return best

@@ -24,6 +24,8 @@ from imkin.types import Spec
 # A row that is made, sorted, written, read and put in its bucket, in nanoseconds of one core, beside 35 in memory;
 # `benchmarks/scale.py shuffle` measured 625. A network is not in it.
 SHUFFLED_ROW_NS = 600.0
+# Candidates an image: with a plan of so many at most the work grows with the images, not with their square.
+LINEAR = 3000
 # From so many distinct codes with one key on a bucket is told of: it is compared, but something is amiss with the data.
 HOT_CODES = 20_000
 
@@ -57,10 +59,16 @@ def banding_for(spec: Spec, threshold: float, values: NDArray[np.uint8], count: 
     turns = int(str(spec.params.get("turns", 1)))
     upright = np.ascontiguousarray(values[:, : bits // 8])
     sample: Sample = measure([to_words(upright)], bits, radius=radius)
-    plan = choose(sample, radius, rows=count * turns, pairs=count * count / 2 * turns, row_ns=SHUFFLED_ROW_NS)
+    plan = plan_for(sample, radius, rows=count * turns, pairs=count * count / 2 * turns)
     if radius == 0 and turns == 1:
         plan = Plan()
     return Banding(plan, radius, bits, turns, sample.order, sample.words) if plan.blocks else None
+
+
+def plan_for(sample: Sample, radius: int, *, rows: int, pairs: float) -> Plan:
+    """The cheapest plan of LINEAR candidates a row; where there is none, the cheapest of all."""
+    plan = choose(sample, radius, rows=rows, pairs=pairs, row_ns=SHUFFLED_ROW_NS, most=LINEAR * rows)
+    return plan if plan.blocks else choose(sample, radius, rows=rows, pairs=pairs, row_ns=SHUFFLED_ROW_NS)
 
 
 def row_type(words: int) -> np.dtype[np.void]:

@@ -6,8 +6,9 @@ some images are compared with all others by brute force, and the share of their 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import combinations_with_replacement
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,17 +29,27 @@ ROUNDS = 8
 SEED = 0
 # Images that are compared with all others to measure the recall.
 QUERIES = 128
+# A cell of so many vectors is told of, and compared in tiles of half as many, each pair of tiles a task of its own.
 HOT_VECTORS = 10 * CELL
 
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """centres: (k, dim). threshold, regions, cost: see `join.cosine.similarities`."""
+    """centres: (k, dim). threshold, regions, cost: see `join.cosine.similarities`. hot: (cell, its vectors), …"""
 
     centres: Vectors
     threshold: float
     regions: int
     cost: float
+    hot: tuple[tuple[int, int], ...] = ()
+
+    def tiles(self) -> Iterator[tuple[int, int, list[tuple[int, int]], int]]:
+        """Of each hot cell: its number, its vectors, the pairs of its tiles, and the key of the first of them."""
+        first = len(self.centres)
+        for cell, size in self.hot:
+            pairs = list(combinations_with_replacement(range(-(-2 * size // HOT_VECTORS)), 2))
+            yield cell, size, pairs, first
+            first += len(pairs)
 
     def nearest(self, vectors: Vectors) -> NDArray[np.int64]:
         """(n, ASSIGN) the cells of vectors (n, dim)."""
@@ -82,6 +93,19 @@ class Assign:
 
     def __call__(self, rows: Rows) -> Rows:
         """See the class."""
+        made = self.in_cells(rows)
+        parts = [made[~np.isin(made["key"], [cell for cell, _ in self.cells.hot])]]
+        for cell, _, pairs, first in self.cells.tiles():
+            some = made[made["key"] == cell]
+            tile = some["image"] % (pairs[-1][0] + 1)
+            for number, pair in enumerate(pairs):
+                part = some[np.isin(tile, pair)]
+                part["key"] = first + number
+                parts.append(part)
+        return np.concatenate(parts)
+
+    def in_cells(self, rows: Rows) -> Rows:
+        """Rows whose key is the cell, also where that is hot."""
         vectors, made = vectors_of(rows), []
         dim = vectors.shape[1] // self.cells.regions
         seen = np.zeros((len(rows), len(self.cells.centres)), bool)
@@ -106,11 +130,11 @@ class CompareCells:
         """See the class."""
         from imkin.join import cosine
 
-        made, hot = [np.empty(0, PAIR)], []
-        for cell in np.unique(rows["key"]).tolist():
-            some = rows[rows["key"] == cell]
-            if len(some) >= HOT_VECTORS:
-                hot.append(len(some))
+        made = [np.empty(0, PAIR)]
+        keys = np.unique(rows["key"])
+        hot = [size for _, size, _, first in self.cells.tiles() if first in keys]
+        for key in keys.tolist():
+            some = rows[rows["key"] == key]
             near = cosine.self_join(
                 vectors_of(some), self.cells.threshold, regions=self.cells.regions, cost=self.cells.cost
             )
@@ -136,8 +160,20 @@ class _Queries:
         return np.concatenate(made)
 
 
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    cells: Cells
+
+    def __call__(self, rows: Rows) -> NDArray[np.int64]:
+        keys = Assign(self.cells).in_cells(rows)["key"].astype(np.int64)
+        return np.bincount(keys, minlength=len(self.cells.centres))
+
+
 def celled(engine: Engine, rows: Blocks[Rows], cells: Cells, parts: int) -> Blocks[Near]:
     """The pairs that share a cell; one may come from several."""
+    sizes = sum(found(engine.run(rows.map(Always(_Sizes(cells))))), np.zeros(len(cells.centres), np.int64))
+    hot = tuple((int(cell), int(sizes[cell])) for cell in np.flatnonzero(sizes >= HOT_VECTORS))
+    cells = replace(cells, hot=hot)
     return engine.partition(rows.map(Always(Assign(cells))), parts, Always(CompareCells(cells)))
 
 

@@ -26,11 +26,12 @@ from imkin.types import Failure, Fingerprinter
 
 @dataclass(frozen=True, slots=True)
 class Scanner:
-    """The step that fingerprints a shard. make: loads the method, once a worker."""
+    """The step that fingerprints a shard. make: loads the method, once a worker. private: see `Filter`."""
 
     folder: Folder
     make: Make
     limits: image.Limits
+    private: bool = False
 
     def __call__(self) -> Callable[[int], tuple[int, int]]:
         """Shard → how many files and failures it has; its file is written when this is known."""
@@ -43,7 +44,7 @@ class Scanner:
             items = shards.items_of(self.folder.read(items_name(shard)))
             with tempfile.TemporaryDirectory(prefix="imkin-") as temporary, GrayStore(temporary) as grays:
                 kept = grays if fingerprinter.spec.kind == "gray image" else None
-                done = fingerprinted(items, fingerprinter, self.limits, temporary, kept)
+                done = fingerprinted(items, fingerprinter, self.limits, temporary, kept, private=self.private)
                 values = values_of(done.prints.values)
                 if kept:
                     # Before the rows that name it: a shard whose rows are there is whole.
@@ -68,10 +69,12 @@ def fingerprinted(
     limits: image.Limits,
     folder: str,
     grays: GrayStore | None,
+    *,
+    private: bool,
 ) -> Scan:
     """What comes of the items of a shard; those with an address are downloaded into the folder first."""
     with _catalogue() as database:
-        ready, failures = _ready(items, folder)
+        ready, failures = _ready(items, folder, limits, private=private)
         return scan(
             ready,
             fingerprinter,
@@ -93,19 +96,24 @@ class _catalogue:  # noqa: N801 - a context, not a thing
         self._database.close()
 
 
-def _ready(items: Sequence[Listed], folder: str) -> tuple[list[Item], list[Failure]]:
+def _ready(
+    items: Sequence[Listed], folder: str, limits: image.Limits, *, private: bool
+) -> tuple[list[Item], list[Failure]]:
     """The items that can be read, and why the others cannot: addresses are downloaded into the folder."""
     items = [_measured(item) for item in items]
     if not any(item.fetched for item in items):
         return list(items), []
     from imkin.sources import fetched
+    from imkin.sources.download import FetchOptions
+    from imkin.sources.web import WebLimits
 
-    return fetched.of_addresses(items, folder)
+    options = FetchOptions(web=WebLimits(allow_private=private), image=limits)
+    return fetched.of_addresses(items, folder, options)
 
 
 def _measured(item: Listed) -> Listed:
     """An item of a list, which holds names alone, with its size."""
-    if item.size or item.fetched:
+    if item.size or item.fetched or item.within:
         return item
     try:
         size, mtime_ns = place.facts_of(item.place)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from imkin.errors import UsageError
-from imkin.join.hamming_plan import BRUTE_NS, PAIR_NS, Plan, Sample, choose
-from imkin.scale.banding import SHUFFLED_ROW_NS, row_type
+from imkin.join.hamming_plan import BRUTE_NS, PAIR_NS, Plan, Sample
+from imkin.scale.banding import LINEAR, SHUFFLED_ROW_NS, plan_for, row_type
 from imkin.scale.joining import parts_for
 
 # More than this is called infeasible: a week of the cluster, or a hundred terabytes through its disks.
@@ -25,7 +24,8 @@ COPIES = 4
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """tables: 0 compares all with all. key_bits: that agree in a bucket, of the shortest key. rows: that travel.
-    candidates: pairs that are compared. hours: of the clock, on all cores. instead: what to use; "" if feasible.
+    candidates: pairs that are compared. linear: they grow with the images; else with their square, slowly at first.
+    hours: of the clock, on all cores. instead: what to use where it is not feasible or not linear; else "".
     """
 
     images: int
@@ -38,6 +38,7 @@ class Estimate:
     rows: int
     row_bytes: int
     candidates: float
+    linear: bool
     driver_bytes: int
     task_bytes: int
     hours: float
@@ -50,7 +51,8 @@ class Estimate:
         yield "tables", f"{self.tables:,}"
         yield "key bits", f"{self.key_bits}"
         yield "rows shuffled", f"{self.rows:.3g} ({_size(self.rows * self.row_bytes)})"
-        yield "candidates", f"{self.candidates:.3g} ({self.candidates / max(1, self.images):.3g} an image)"
+        growth = "growing with the images" if self.linear else "growing with the square of the images"
+        yield "candidates", f"{self.candidates:.3g} ({self.candidates / self.images:.3g} an image, {growth})"
         yield "memory of a task", _size(self.task_bytes)
         yield "memory of the driver", _size(self.driver_bytes)
         yield f"hours on {self.cores} cores", f"{self.hours:.3g}"
@@ -66,14 +68,14 @@ def estimate(*, images: int, bits: int, radius: int, cores: int) -> Estimate:
     if not 0 <= radius <= bits:
         raise UsageError(f"--radius must be 0..{bits}, not {radius}")
     made = _estimate(images, bits, radius, cores)
-    return made if made.feasible else replace(made, instead=_instead(made))
+    return made if made.feasible and made.linear else replace(made, instead=_instead(made))
 
 
 def _estimate(images: int, bits: int, radius: int, cores: int) -> Estimate:
     words, pairs = -(-bits // 64), images * images / 2
     # Two random codes agree in w bits with probability 2**-w, and one word tells most of them apart.
     sample = Sample(bits, 1, None, np.array([0.0, float(bits)]), np.array([0.0, -float(bits)]))
-    plan = choose(sample, radius, rows=images, pairs=pairs, row_ns=SHUFFLED_ROW_NS) if radius else Plan()
+    plan = plan_for(sample, radius, rows=images, pairs=pairs) if radius else Plan()
     tables = list(plan.tables())
     rows, item = images * len(tables), row_type(words).itemsize
     keys = [table.key_bits for table in tables]
@@ -91,6 +93,7 @@ def _estimate(images: int, bits: int, radius: int, cores: int) -> Estimate:
         rows=rows,
         row_bytes=item,
         candidates=candidates,
+        linear=candidates <= LINEAR * images,
         driver_bytes=images * IMAGE_BYTES,
         task_bytes=-(-images // parts_for(images, len(tables) * item)) * max(1, len(tables)) * item * COPIES,
         hours=hours,
@@ -101,13 +104,14 @@ def _estimate(images: int, bits: int, radius: int, cores: int) -> Estimate:
 def _instead(made: Estimate) -> str:
     """What would do: a smaller radius, a longer hash with as many bits in a hundred, or vectors in cells."""
     ways = []
-    radii = range(made.radius)
-    smaller = bisect_left(radii, 1, key=lambda r: int(not _estimate(made.images, made.bits, r, made.cores).feasible))
-    if smaller:
-        ways.append(f"radius {smaller - 1}")
+    for radius in range(made.radius - 1, 0, -1):
+        smaller = _estimate(made.images, made.bits, radius, made.cores)
+        if smaller.feasible and smaller.linear:
+            ways.append(f"radius {radius}")
+            break
     if made.bits < 256:
         longer = _estimate(made.images, 256, 31, made.cores)
-        if longer.feasible:
+        if longer.feasible and not made.feasible:
             ways.append(f"`--by pdq` (256 bits, radius 31: {longer.hours:.3g} hours)")
     ways.append("`--by kin --cells` (vectors in coarse cells; not exact, recall told)")
     return ", or ".join(ways)

@@ -6,22 +6,24 @@ by the same code as ever; what all the other images were is counts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imkin.engine import Blocks, Engine, Lost, Rows, found, read
+from imkin.engine import Blocks, Engine, Lost, Rows, found, open_engine, read
 from imkin.errors import UsageError
 from imkin.join import distinct
 from imkin.scale import equals, pictures
 from imkin.scale.fingerprints import Scanner
-from imkin.scale.job import SHARD, Job, items_name, open_job, prints_name
+from imkin.scale.job import Job, items_name, open_job, prints_name
 from imkin.scale.joining import BLOCK, Join
 from imkin.scale.outcome import Found
 from imkin.scale.pairing import PairRows, pair_rows
-from imkin.scale.task import Task
+from imkin.scale.task import SHARD, Task
 from imkin.scan import Progress, Scan
 from imkin.sources import shards
 from imkin.sources.place import Folder
@@ -31,6 +33,29 @@ Indices = NDArray[np.int64]
 
 # Codes by which the plan of a join is chosen, and vectors that cells are trained on.
 SAMPLE = 20_000
+
+
+@contextmanager
+def running(
+    task: Task,
+    engine: str,
+    *,
+    jobs: int | None = None,
+    verdicts: Mapping[tuple[str, str], str] | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Found]:
+    """What `find` finds on the engine of a name, to be asked inside the `with`. A work of "" is gone after it.
+
+    Raises UsageError where the workers of other machines would need a work folder that is kept, and as `find` does.
+    """
+    with ExitStack() as stack:
+        opened = open_engine(engine, jobs=jobs)
+        stack.callback(opened.close)
+        if not task.work:
+            if not opened.here():
+                raise UsageError(f"--engine {engine} has workers on other machines: give --work DIR that all reach")
+            task = replace(task, work=stack.enter_context(tempfile.TemporaryDirectory(prefix="imkin-")))
+        yield find(task, opened, verdicts=verdicts, progress=progress)
 
 
 def find(
@@ -44,9 +69,11 @@ def find(
 
     Raises UsageError for --cells of a method without vectors, and as `open_job` and `Engine` do.
     """
+    if task.across and len(task.paths) < 2:
+        raise UsageError("comparing across folders needs at least two of them")
     if task.coarse and task.spec.kind != "unit vector":
         raise UsageError(f"--cells goes with methods of vectors, not with `{task.spec.name}`")
-    job = open_job(task.work, task.paths, task.spec, wanted=task.wanted, limits=task.limits, shard=task.shard)
+    job = open_job(task)
     counts, lost = _scanned(job, task, engine, progress)
     images = sum(counts)
     sample = _sample(job.folder, counts)
@@ -78,7 +105,7 @@ def find(
 
 def _scanned(job: Job, task: Task, engine: Engine, progress: Progress | None) -> tuple[list[int], tuple[Failure, ...]]:
     """Files of each shard, 0 for a lost one, and the lost ones."""
-    scanner = Scanner(job.folder, task.make, task.limits)
+    scanner = Scanner(job.folder, task.make, task.limits, task.wanted.allow_private)
     counts: list[int] = []
     lost: list[Failure] = []
     for shard, result in enumerate(engine.run(Blocks(range(job.shards)).map(scanner, gpus=task.gpus_per_worker))):

@@ -80,14 +80,16 @@ def cache_folder(name: str) -> str:
     return os.path.join(user_cache_dir("imkin"), "fetched", digest)
 
 
-def of_addresses(items: Sequence[Listed], folder: str) -> tuple[list[Item], list[Failure]]:
+def of_addresses(
+    items: Sequence[Listed], folder: str, options: FetchOptions | None = None
+) -> tuple[list[Item], list[Failure]]:
     """Download the items that are addresses into folder: those that can be read, and why the others cannot."""
     places = [item.place if item.fetched else "" for item in items]
 
     def rows() -> Iterator[tuple[int, str]]:
         return iter(enumerate(places, start=1))
 
-    fetch(rows, folder)
+    fetch(rows, folder, options=options)
     ready: list[Item] = []
     failures: list[Failure] = []
     for item, outcome in zip(items, outcomes(rows, folder), strict=True):

@@ -64,7 +64,7 @@ def items_bytes(items: Sequence[Listed]) -> bytes:
     return _written(columns, {"items": len(items)})
 
 
-_ITEM = ("path", "place", "size", "mtime_ns", "root", "source")
+_ITEM = ("path", "place", "size", "mtime_ns", "root", "source", "within")
 
 
 def items_of(data: bytes) -> list[Listed]:

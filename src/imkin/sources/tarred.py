@@ -30,13 +30,13 @@ class Streams:
     """
 
     def __init__(self, archive: str) -> None:
-        self._archive = archive
+        self.archive = archive
         self._lock = threading.Lock()
         self._idle: list[_Forward] = []
         self._end = weakref.finalize(self, _close_all, self._idle)
 
     def __reduce__(self) -> tuple[type[Streams], tuple[str]]:
-        return Streams, (self._archive,)
+        return Streams, (self.archive,)
 
     def read(self, at: int, size: int) -> bytes:
         """Size bytes from place `at` of the unpacked archive. Raises OSError."""
@@ -63,7 +63,7 @@ class Streams:
                 nearest = max(before, key=lambda stream: stream.tell())
                 self._idle.remove(nearest)
                 return nearest
-        return _Forward(self._archive)
+        return _Forward(self.archive)
 
 
 @dataclass(frozen=True, slots=True)

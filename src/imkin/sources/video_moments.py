@@ -85,13 +85,13 @@ class Readers:
     """Decoders of one video, each at its own place; a frame is taken from the nearest one before it."""
 
     def __init__(self, path: str, max_pixels: int) -> None:
-        self._path, self._max_pixels = path, max_pixels
+        self.path, self.max_pixels = path, max_pixels
         self._lock = threading.Lock()
         self._idle: list[_Reader | _Forward] = []
         self._enterable = True
 
     def __reduce__(self) -> tuple[type[Readers], tuple[str, int]]:
-        return Readers, (self._path, self._max_pixels)
+        return Readers, (self.path, self.max_pixels)
 
     def frame(self, moment: Moment) -> Frame:
         """The frame of a moment. Raises OSError where it cannot be decoded."""
@@ -126,7 +126,7 @@ class Readers:
             if nearest is not None and (near or len(self._idle) == READERS_KEPT):
                 self._idle.remove(nearest)
                 return nearest
-        return kind(self._path, self._max_pixels)
+        return kind(self.path, self.max_pixels)
 
 
 class _Reader:
