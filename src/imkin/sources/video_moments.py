@@ -76,7 +76,7 @@ def walk(path: str, *, root: int = 0, max_pixels: int = image.Limits().max_pixel
             yield moment
             continue
         inside = INSIDE + names.unique(time_code(moment.time_s))
-        # The size is part of the key, since an item's own tells nothing of a video that was replaced; so is the version.
+        # The size is part of the key, since the item has none of its own to tell that a video was replaced.
         key = f"{absolute}{inside}#{facts.st_size}#{PAINT_VERSION}"
         yield FrameItem(path + inside, key, facts.st_mtime_ns, root, moment, readers)
 
