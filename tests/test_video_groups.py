@@ -8,7 +8,7 @@ import film
 from drawn import picture
 from imkin import image
 from imkin.errors import MissingPathError, StoppedError, UsageError
-from imkin.join.frames import KinFrames, PdqFrames
+from imkin.join.frames import MOVEMENT_BACK, MOVEMENT_SIDE, KinFrames, MovementFrames, PdqFrames, reduce_box
 from imkin.sources.video_samples import SIDE, inside_borders
 from imkin.videos import group_videos
 
@@ -120,7 +120,8 @@ def test_kin_frames_are_alike_as_the_slow_metric_says():
     b, _ = method.prints(pictures[:, :, ::-1], box)
     assert usable.all()
     assert not method.prints(np.full((2, SIDE, SIDE), 90, np.uint8), box)[1].any()
-    slow = np.array([[float(x.astype(np.float64) @ y.astype(np.float64)) for y in b] for x in a])
+    whole_a, centre_a, whole_b, centre_b = (v.astype(np.float64) for v in (a[:, 0], a[:, 1], b[:, 0], b[:, 1]))
+    slow = np.max([whole_a @ whole_b.T, whole_a @ centre_b.T, centre_a @ whole_b.T], axis=0)
     for level, (vote, near) in enumerate(method.cosines):
         assert method.alike(a, b, level).tolist() == (np.diag(slow) >= near).tolist()
         found = {
@@ -130,6 +131,40 @@ def test_kin_frames_are_alike_as_the_slow_metric_says():
         }
         assert found == {(i, j) for i in range(8) for j in range(8) if slow[i, j] >= vote}
     assert method.alike(a, b, 0).any()
+
+
+def test_crops_to_seven_tenths_of_either_side_are_found_by_their_centre(tmp_path):
+    original = shot(1)
+    rows, columns = round(HEIGHT * 0.15), round(WIDTH * 0.15)
+    film.write(tmp_path / "a.mp4", original, rate=15)
+    cropped = [p[rows : HEIGHT - rows, columns : WIDTH - columns - WIDTH % 2] for p in original]
+    film.write(tmp_path / "cropped.mp4", cropped, rate=15)
+    film.write(tmp_path / "stranger.mp4", shot(2), rate=15)
+    assert names(group_videos([str(tmp_path)])) == [["a.mp4", "cropped.mp4"]]
+
+
+def test_seconds_of_a_fixed_camera_are_found_by_what_moves(tmp_path):
+    for seed in (1, 2):
+        film.write(tmp_path / f"day{seed}.mp4", fixed(seed), rate=15)
+    film.write(tmp_path / "part.mp4", fixed(1)[50:125], rate=15, crf=25)
+    assert names(group_videos([str(tmp_path)])) == [["day1.mp4", "part.mp4"]]
+    assert group_videos([str(tmp_path)], methods=[PdqFrames(), KinFrames()]).groups == ()
+
+
+def test_movement_is_what_has_changed_and_stillness_tells_nothing():
+    method, box = MovementFrames(), (0, 0, SIDE, SIDE)
+    film_a = np.stack([image.gray(p) for p in fixed(1, 4)])[:, :SIDE, :SIDE]
+    pictures = np.pad(film_a, ((0, 0), (0, SIDE - film_a.shape[1]), (0, 0)))
+    values, usable = method.prints(pictures, box)
+    brighter, _ = method.prints(np.minimum(pictures, 200) // 2 + 40, box)
+    assert usable[MOVEMENT_BACK:].any()
+    assert not usable[:MOVEMENT_BACK].any()
+    assert not method.prints(pictures[:1].repeat(20, axis=0), box)[1].any()
+    cells = reduce_box(pictures, box, side=MOVEMENT_SIDE)
+    for at in np.flatnonzero(usable).tolist():
+        change = (cells[at] - cells[at - MOVEMENT_BACK]).ravel()
+        assert values[at, 0].astype(float) @ change / np.linalg.norm(change) == pytest.approx(127, abs=1)
+    assert method.alike(values[usable], brighter[usable], 0).all()
 
 
 def test_recordings_of_one_fixed_camera_are_not_the_same_but_a_copy_is(tmp_path):

@@ -1,6 +1,6 @@
-"""Near-duplicate videos: frames sampled by time, fingerprinted by PDQ and kin, and matched as sequences.
+"""Near-duplicate videos: frames sampled by time, fingerprinted by PDQ, kin and movement, and matched as sequences.
 
-video ─15 frames a second─► small gray pictures, inside their borders ─► PDQ, kin ─join─► votes ─► shared stretches
+video ─15 frames a second─► small gray pictures, inside borders ─► fingerprints ─join─► votes ─► shared stretches
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ Stop = Callable[[], bool]
 
 @dataclass(slots=True)
 class _Video:
-    """What is remembered of a video: 64 bytes a sample for PDQ, 128 for kin. times: of each method's samples."""
+    """What is remembered of a video: 64 bytes a sample for PDQ, 256 for kin, 144 for movement.
+
+    times: of each method's samples.
+    """
 
     facts: video.Facts
     width: int = 0

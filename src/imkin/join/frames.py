@@ -35,6 +35,17 @@ MOST_OWN_PAIRS = 20_000_000
 MOST_VECTORS = 40_000
 # Votes of two videos that are more than any line needs.
 MOST_VOTES = 100_000
+# Of either side: what a crop to 70 % leaves, and about what one to 60 % or 80 % does.
+CENTRE = 0.7
+# Which part of one picture is held against which of another; 0: the whole, 1: its centre.
+KIN_PARTS = ((0, 0), (0, 1), (1, 0))
+# Cells of a side; samples, of which there are 15 a second, that a change spans; and gray levels that a cell changes at
+# least in the mean: less is the noise of coding.
+MOVEMENT_SIDE = 12
+MOVEMENT_BACK = 8
+MOVEMENT_LEAST = 1.0
+# What 1 is as a byte.
+BYTE = 127
 
 
 class FrameMethod(Protocol):
@@ -122,14 +133,17 @@ class PdqFrames:
 
 @dataclass(frozen=True, slots=True)
 class KinFrames:
-    """The built-in network, on what lies inside the borders: tells crops, banners and mirrored copies as well."""
+    """The built-in network, on what lies inside the borders: tells crops, banners and mirrored copies as well.
+
+    Of each picture the whole and its centre are looked at, and the centre of one is held against the whole of another.
+    """
 
     name: str = "kin"
     # It does not mind a moment's movement: four pictures a second are as good as fifteen, and cost as much as PDQ's.
     every: int = 4
     # Cosines: for a vote, and along a line that votes gave. Frames of strangers reached 0.80, those cropped to 70 %
-    # of either side had 0.86 in the middle; neighbours in a still scene are 0.9 and more.
-    cosines: tuple[tuple[float, float], ...] = ((0.83, 0.78), (0.88, 0.85), (0.93, 0.91))
+    # of either side 0.95 and more by their centre; neighbours in a still scene are 0.9 and more.
+    cosines: tuple[tuple[float, float], ...] = ((0.83, 0.78), (0.88, 0.85), (0.93, 0.91), (0.97, 0.96))
 
     @property
     def levels(self) -> int:
@@ -137,35 +151,86 @@ class KinFrames:
         return len(self.cosines)
 
     def prints(self, pictures: Pictures, box: Box) -> Prints:
-        """Values (n, dim) float16, of length 1."""
+        """Values (n, 2, dim) float16, each part of length 1: of the whole and of its centre."""
         from imkin.prints import embedding
 
-        squares = reduce_box(pictures, box, side=embedding.card().side).round().astype(np.uint8)
-        values = [embedding.embed(np.repeat(each[None, ..., None], 3, axis=3))[0] for each in squares]
+        parts = [reduce_box(pictures, each, side=embedding.card().side) for each in (box, _centre(box))]
+        squares = np.stack(parts, axis=1).round().astype(np.uint8)
+        values = [embedding.embed(np.repeat(each[..., None], 3, axis=3)) for each in squares]
         usable = pdq.quality(reduce_box(pictures, box, side=pdq.SAMPLES)) >= 100 * QUALITY_FLOOR
         return np.array(values, np.float16), usable
 
     def votes(self, videos: Sequence[Prints], level: int) -> Iterator[Vote]:
         """By brute force among frames that differ from the one before; of very many videos, among some of them."""
         limit = self.cosines[level][0]
-        keys = [_changes(values, usable, (1 + limit) / 2) for values, usable in videos]
-        stride = max(1, math.ceil(sum(map(len, keys)) / MOST_VECTORS))
-        keys = [key[::stride] for key in keys]
-        rows = [values[key].astype(np.float32) for (values, _), key in zip(videos, keys, strict=True)]
-        for a, b in combinations(range(len(videos)), 2):
-            i, j = np.nonzero(rows[a] @ rows[b].T >= limit)
-            if len(i):
-                some = slice(None, None, max(1, len(i) // MOST_VOTES))
-                yield a, b, keys[a][i[some]], keys[b][j[some]]
+        keys = [_changes(values[:, 0], usable, (1 + limit) / 2) for values, usable in videos]
+        yield from _products(videos, keys, limit, parts=KIN_PARTS)
 
     def alike(self, a: Values, b: Values, level: int) -> NDArray[np.bool_]:
-        """By their cosine."""
-        cosine = np.einsum("ij,ij->i", a.astype(np.float32), b.astype(np.float32))
+        """By the best cosine of whole to whole and of centre to whole."""
+        left, right = a.astype(np.float32), b.astype(np.float32)
+        cosine = np.max([np.einsum("ij,ij->i", left[:, x], right[:, y]) for x, y in KIN_PARTS], axis=0)
         near: NDArray[np.bool_] = cosine >= self.cosines[level][1]
         return near
 
 
-METHODS: tuple[FrameMethod, ...] = (PdqFrames(), KinFrames())
+@dataclass(frozen=True, slots=True)
+class MovementFrames:
+    """What has changed since half a second ago, inside the borders.
+
+    Where a camera stands still, pictures are alike at any moment; what moves in them tells the moments apart, and so
+    short stretches of a copy from other recordings.
+    """
+
+    name: str = "movement"
+    every: int = 1
+    # Cosines of changes: for a vote, and along a line that votes gave. Of lines between recordings of one camera the
+    # best had 5 slots, of people who take the same way; trims of five seconds in which something moves 12 and more.
+    cosines: tuple[tuple[float, float], ...] = ((0.95, 0.9),)
+
+    @property
+    def levels(self) -> int:
+        """One for each pair of cosines."""
+        return len(self.cosines)
+
+    def prints(self, pictures: Pictures, box: Box) -> Prints:
+        """Values (n, 1, MOVEMENT_SIDE ** 2) int8, of length BYTE; the first of a chunk are unusable."""
+        small = reduce_box(pictures, box, side=MOVEMENT_SIDE)
+        change = np.zeros_like(small)
+        change[MOVEMENT_BACK:] = small[MOVEMENT_BACK:] - small[:-MOVEMENT_BACK]
+        change = change.reshape(len(small), -1)
+        size = np.linalg.norm(change, axis=1)
+        usable = size >= MOVEMENT_LEAST * MOVEMENT_SIDE
+        return np.rint(BYTE * change / np.maximum(size, 1e-9)[:, None]).astype(np.int8)[:, None], usable
+
+    def votes(self, videos: Sequence[Prints], level: int) -> Iterator[Vote]:
+        """By brute force; of very many videos, among some of their frames."""
+        keys = [np.flatnonzero(usable) for _, usable in videos]
+        yield from _products(videos, keys, self.cosines[level][0] * BYTE**2, parts=((0, 0),))
+
+    def alike(self, a: Values, b: Values, level: int) -> NDArray[np.bool_]:
+        """By their cosine."""
+        product = np.einsum("ipj,ipj->i", a.astype(np.float32), b.astype(np.float32))
+        near: NDArray[np.bool_] = product >= self.cosines[level][1] * BYTE**2
+        return near
+
+
+METHODS: tuple[FrameMethod, ...] = (PdqFrames(), KinFrames(), MovementFrames())
+
+
+def _products(
+    videos: Sequence[Prints], keys: Sequence[Indices], limit: float, *, parts: Sequence[tuple[int, int]]
+) -> Iterator[Vote]:
+    """Votes of the key frames of which one of these parts has at least this product with the other's part."""
+    stride = max(1, math.ceil(sum(map(len, keys)) / MOST_VECTORS))
+    keys = [key[::stride] for key in keys]
+    rows = [values[key].astype(np.float32) for (values, _), key in zip(videos, keys, strict=True)]
+    for a, b in combinations(range(len(videos)), 2):
+        near = [rows[a][:, x] @ rows[b][:, y].T >= limit for x, y in parts]
+        i, j = np.nonzero(np.logical_or.reduce(near))
+        if len(i):
+            some = slice(None, None, max(1, len(i) // MOST_VOTES))
+            yield a, b, keys[a][i[some]], keys[b][j[some]]
 
 
 def _changes(values: Values, usable: NDArray[np.bool_], limit: float) -> Indices:
@@ -175,6 +240,13 @@ def _changes(values: Values, usable: NDArray[np.bool_], limit: float) -> Indices
         if not keys or float(values[at].astype(np.float32) @ values[keys[-1]].astype(np.float32)) < limit:
             keys.append(at)
     return np.array(keys, np.int64)
+
+
+def _centre(box: Box) -> Box:
+    """The middle of a box, CENTRE of either side."""
+    left, top, right, bottom = box
+    across, down = (round((1 - CENTRE) / 2 * length) for length in (right - left, bottom - top))
+    return left + across, top + down, right - across, bottom - down
 
 
 def _keys(codes: NDArray[np.uint8], usable: NDArray[np.bool_], radius: int, most_pairs: int) -> Indices:
