@@ -9,6 +9,7 @@ import pytest
 import drawn
 from imkin import Collection, Library, metric, prints
 from imkin.errors import MissingPathError, UsageError
+from imkin.segments import Sizes
 from imkin.testing import scene
 from imkin.types import QUALITY_FLOOR, Prints
 
@@ -104,6 +105,35 @@ def test_many_vectors_are_ranked_as_by_brute_force(library, regions, top):
             continue
         assert len(order) >= 4  # the family
         assert [(m.name, m.similarity) for m in found] == [(f"n{j}", float(expected[at, j])) for j in order[:top]]
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    """The records of five pictures, a piece of each and a turned one."""
+    folder = tmp_path_factory.mktemp("records")
+    for seed in range(5):
+        whole = drawn.picture(seed, width=320, height=240)
+        drawn.write(folder / f"{seed}.png", whole)
+        drawn.write(folder / f"{seed} cut.jpg", whole[40:200, 60:280], quality=70)
+        drawn.write(folder / f"{seed} turned.jpg", np.rot90(whole), quality=70)
+    with Library(None, jobs=1) as library:
+        return library.fingerprint([str(folder)], "auto")
+
+
+@pytest.mark.parametrize("sizes", [Sizes(), Sizes(exact_vectors=6)], ids=["memory", "graphs"])
+def test_auto_finds_copies_by_the_vectors_in_its_records_and_measures_the_whole_record(tmp_path, records, sizes):
+    expected = metric.similarity(records.prints, records.prints)
+    with Library(str(tmp_path / "c.sqlite"), jobs=1) as library:
+        collection = Collection(library, "a", by="auto", sizes=sizes)
+        collection.add_prints(records.prints, shas(15), shas(15))
+        assert len(list(tmp_path.glob("c.sqlite.index/*.graph"))) == (6 if sizes.exact_vectors == 6 else 0)
+        for at, found in enumerate(collection.search_prints(records.prints, threshold=0.5)):
+            order = [j for j in np.lexsort((np.arange(15), -expected[at])).tolist() if expected[at, j] >= 0.5]
+            assert [(m.name, m.similarity) for m in found] == [(shas(15)[j], float(expected[at, j])) for j in order]
+        assert [int(row.sum()) for row in expected >= 0.5] == [3] * 15
+        (best,) = collection.search_prints(Prints(records.prints.spec, *(x[:1] for x in (
+            records.prints.values, records.prints.quality))), top=3)  # fmt: skip
+        assert {match.name for match in best} == {shas(15)[j] for j in np.flatnonzero(expected[0] >= 0.5)}
 
 
 def test_a_threshold_is_met_by_a_similarity_that_equals_it(library):

@@ -356,7 +356,7 @@ def _opened(database: Database, stored: Stored, sizes: Sizes) -> tuple[Collectio
             return CollectionStore(database, mirror=vectors), vectors
     store, segments = CollectionStore(database), None
     # Beside the catalogue's file; a catalogue in memory has none.
-    if stored.spec.kind == "unit vector" and database.path is not None and not database.server:
+    if stored.spec.kind in ("unit vector", "record") and database.path is not None and not database.server:
         segments = Segments(f"{database.path}.index", store, stored.id, stored.spec, sizes)
         segments.forget_later()
     return store, Nearby(store, stored.id, stored.spec, segments=segments, sizes=sizes)

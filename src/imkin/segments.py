@@ -52,7 +52,8 @@ class Sizes:
 
     def segment(self, spec: Spec) -> int:
         """Numbers of one segment."""
-        return max(1, self.segment_bytes // (4 * spec.dim // nearest.regions(spec)))
+        looked = nearest.looked_spec(spec)
+        return max(1, self.segment_bytes // (4 * looked.dim // nearest.regions(looked)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class Segments:
         self._folder = folder
         self._store = store
         self._collection = collection
-        self._spec = spec
+        self._spec, self._looked = spec, nearest.looked_spec(spec)
         self._step = sizes.segment(spec)
 
     def open(self) -> tuple[Segment, ...]:
@@ -94,7 +95,7 @@ class Segments:
         there = {(segment.after, segment.upto): segment for segment in self.open()}
         wanted = [(after, min(after + self._step, last)) for after in range(0, last, self._step)]
         missing = [bounds for bounds in wanted if bounds not in there or self._worn(there[bounds])]
-        parts = range(nearest.regions(self._spec))
+        parts = range(nearest.regions(self._looked))
         tasks = [(after, upto, part) for after, upto in missing for part in parts]
         try:
             os.makedirs(self._folder, exist_ok=True)
@@ -140,14 +141,14 @@ class Segments:
             raise
 
     def _vectors(self, after: int, upto: int, part: int) -> tuple[Numbers, Vectors]:
-        dim = self._spec.dim // nearest.regions(self._spec)
+        dim = self._looked.dim // nearest.regions(self._looked)
         numbers = np.empty(self._store.count(self._collection, after=after, upto=upto), np.int64)
         vectors = np.empty((len(numbers), dim), np.float32)
         count = 0
         for rows in blocks(self._store, self._collection, after=after, upto=upto):
             # Rows may be removed while they are read, never come in between.
             good = [row for row in rows if row.quality >= QUALITY_FLOOR]
-            some = nearest.unit(prints_of(good, self._spec)).values
+            some = nearest.looked_at(prints_of(good, self._spec)).values
             numbers[count : count + len(good)] = [row.number for row in good]
             vectors[count : count + len(good)] = some[:, part * dim : (part + 1) * dim]
             count += len(good)
@@ -178,7 +179,7 @@ class Segments:
         for name, generation, its, part in self._parsed():
             if its == bounds:
                 made.setdefault(generation, {})[part] = name
-        whole = [g for g, parts in made.items() if len(parts) == nearest.regions(self._spec)]
+        whole = [g for g, parts in made.items() if len(parts) == nearest.regions(self._looked)]
         return [made[max(whole)][part] for part in sorted(made[max(whole)])] if whole else []
 
     def _files(self) -> dict[tuple[int, int], list[str]]:

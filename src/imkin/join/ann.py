@@ -85,6 +85,26 @@ class Graph:
         return numbers, similar
 
 
+class Flat:
+    """Codes (n, bytes) uint8 that are compared one by one, exactly. For any number of threads."""
+
+    def __init__(self, codes: NDArray[np.uint8]) -> None:
+        self._index = _faiss().IndexBinaryFlat(codes.shape[1] * 8)
+        self._index.add(np.ascontiguousarray(codes))
+
+    def reach(self, code: NDArray[np.uint8], count: int) -> int:
+        """How many bits the `count`-th nearest differs in, of all where there are fewer."""
+        _faiss()
+        bits, _ = self._index.search(code[None], min(count, self._index.ntotal))
+        return int(bits[0, -1])
+
+    def within(self, code: NDArray[np.uint8], most: int) -> tuple[Numbers, NDArray[np.int64]]:
+        """Positions of those that differ in at most so many bits, and in how many, in no order."""
+        _faiss()
+        _, bits, positions = self._index.range_search(code[None], most + 1)
+        return positions.astype(np.int64), bits.astype(np.int64)
+
+
 def _faiss() -> Any:
     # 0.1 s and 30 MB: only when a graph is wanted.
     import faiss

@@ -42,10 +42,43 @@ def unit(prints: Prints) -> Prints:
     """The same with each part of each vector of length 1, float32; anything else as it is."""
     if prints.spec.kind != "unit vector":
         return prints
-    parts = np.asarray(prints.values, np.float32).reshape(len(prints), regions(prints.spec), -1)
+    count = regions(prints.spec)
+    parts = np.asarray(prints.values, np.float32).reshape(len(prints), count, prints.spec.dim // count)
     length = np.linalg.norm(parts, axis=2, keepdims=True)
     values = np.divide(parts, length, out=np.zeros_like(parts), where=length > 0)
-    return Prints(prints.spec, values.reshape(len(prints), -1), prints.quality)
+    return Prints(prints.spec, values.reshape(len(prints), prints.spec.dim), prints.quality)
+
+
+def looked_at(prints: Prints) -> Prints:
+    """What a quick look goes by: of records their vectors, of `looked_spec`; of others what `unit` makes of them."""
+    if prints.spec.kind != "record":
+        return unit(prints)
+    from imkin.prints.auto import unpack
+
+    vectors = unpack(prints.values).vectors
+    spec = looked_spec(prints.spec)
+    return Prints(spec, vectors.reshape(len(prints), spec.dim), prints.quality)
+
+
+def looked_spec(spec: Spec) -> Spec:
+    """What `looked_at` makes: of records vectors that are compared as `join.fused` weighs them."""
+    if spec.kind != "record":
+        return spec
+    from imkin.join.fused import REGION, WHOLE
+    from imkin.prints.auto import RECORD
+
+    count, dim = RECORD["vectors"].shape
+    params = {"regions": count, "region_share": REGION / (WHOLE + REGION)}
+    return Spec(f"{spec.name} vectors", spec.version, "unit vector", count * dim, 0.0, spec.side, params)
+
+
+def least_likeness(spec: Spec, threshold: float) -> float:
+    """How like each other by a quick look two are at least that are of a similarity of `threshold` or more."""
+    if spec.kind != "record":
+        return threshold
+    from imkin.join.fused import REGION, WHOLE, least_by_network
+
+    return max(0.0, least_by_network(threshold) / (WHOLE + REGION))
 
 
 def regions(spec: Spec) -> int:
@@ -72,7 +105,19 @@ def _quick(query: Prints, many: Prints) -> Iterator[Matrix]:
             yield metric.similarity(_first(query), Prints(spec, values, many.quality[start : start + ROWS]))[0]
             continue
         one, block = (np.asarray(each, np.float32) for each in (query.values[:1], values))
+        if "region_share" in spec.params:
+            yield _weighed(one, block, spec)
+            continue
         yield cosine.similarities(one, block, regions=regions(spec), cost=region_cost(spec))[0]
+
+
+def _weighed(one: Matrix, block: Matrix, spec: Spec) -> Matrix:
+    """Of (1, dim) and (n, dim): the cosine of the wholes, and of the best whole and region, each with its weight."""
+    share, dim = np.float32(float(str(spec.params["region_share"]))), spec.dim // regions(spec)
+    query, many = one.reshape(-1, dim), block.reshape(len(block), -1, dim)
+    forth, back = many[:, 0] @ query.T, many[:, 1:] @ query[0]
+    region = np.maximum(forth[:, 1:].max(axis=1), back.max(axis=1))
+    return np.asarray(((1 - share) * forth[:, 0] + share * region).clip(0, 1), np.float32)
 
 
 def _first(query: Prints) -> Prints:
