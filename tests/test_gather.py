@@ -12,7 +12,9 @@ import typer
 from cryptography.hazmat.primitives.asymmetric import rsa
 from typer.testing import CliRunner
 
+import imkin
 from imkin.cli import gather as commands
+from imkin.errors import ImkinError
 from imkin.library import Library
 from imkin.sources import fetched
 from imkin.types import Failure
@@ -135,15 +137,42 @@ def test_rows_are_not_dropped_when_no_picture_could_be_had(tmp_path, web):
     assert not os.path.exists(f"{table}.bak")
 
 
+def test_without_the_extra_the_commands_say_what_to_install(tmp_path):
+    code = "import sys; sys.modules['httpx2'] = None; import imkin.cli; imkin.cli.main()"
+    (tmp_path / "t.csv").write_text("url\nhttp://127.0.0.1:1/a.jpg\n")
+    for args in (["fetch", "t.csv", "--out", "o"], ["sort", "t.csv"], ["group", "t.csv", "--by", "phash"]):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *args], capture_output=True, text=True, timeout=60, cwd=tmp_path
+        )
+        told = "imkin: reading tables of URLs needs the extra `tables`: pip install 'imkin[tables]'\n"
+        assert (done.returncode, done.stderr) == (2, told), args
+
+
+def test_python_fetches_and_sorts_as_the_commands_do(tmp_path, web):
+    table = write_table(tmp_path / "t.csv", web[1])
+    done = imkin.fetch(table, tmp_path / "o", allow_private=True)
+    assert (done.rows, done.ok, done.copies, done.failed) == (7, 5, 1, 1)
+    shown = imkin.sort(Path(table), out=tmp_path / "o", allow_private=True)
+    assert (list(shown.order), shown.absent, shown.groups) == (ORDER, (4,), ((1, 3, 6), (2, 5)))
+    assert (shown.backup, ids(table)) == (None, list(range(1, 8)))
+    written = imkin.sort(table, out=tmp_path / "o", allow_private=True, write=True, drop_failed=True, add=["group"])
+    assert (written.backup, ids(table)) == (f"{table}.bak", ORDER[:-1])
+    with pytest.raises(ImkinError, match="Google Sheets alone"):
+        imkin.fetch(table, tmp_path / "o", prune_dead=True)
+    with pytest.raises(ImkinError, match="over 0"):
+        imkin.fetch(table, tmp_path / "o", timeout_s=0)
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
         ((), "give a TABLE or --sheet, one of them"),
-        (("t.csv", "--sheet", "x", "--auth", "key.json"), "cannot read the credentials key.json"),
+        (("t.csv", "--sheet", "x", "--auth", "key.json"), "give a TABLE or --sheet, one of them"),
+        (("--sheet", "x", "--auth", "key.json"), "cannot read the credentials key.json"),
         (("--sheet", "x"), "--sheet needs --auth"),
         (("none.csv",), "cannot read none.csv"),
         (("t.csv", "--url-column", "nothing"), "has no column nothing; its columns: id, url, note"),
-        (("t.csv", "--timeout", "0"), "--timeout and --max-bytes must be over 0"),
+        (("t.csv", "--timeout", "0"), "the time-out and the most bytes must be over 0"),
         (("t.csv", "--per-host", "0"), "per_host must be at least 1, not 0"),
         (("t.csv", "--jobs", "0"), "jobs must be at least 1, not 0"),
     ],
@@ -198,6 +227,19 @@ def test_a_sheet_is_sorted_in_place(tmp_path, sheet):
     assert [row[0] for row in server.sheets[ID][1]["Sheet1"]] == ["id", *ORDER]
     assert server.sheets[ID][1]["Sheet1"][1:] == [before[row] for row in ORDER]
     assert json.loads(Path(json.loads(printed)["backup"]).read_text())["values"] == before[1:]
+
+
+def test_python_takes_a_sheet_in_place_of_a_table(tmp_path, sheet):
+    server, args = sheet
+    auth, base = (args[args.index(name) + 1] for name in ("--auth", "--sheets-url"))
+    where = imkin.Sheet("Pictures", auth, worksheet="Sheet1", cells="A2:C", api_url=base)
+    imkin.fetch(where, tmp_path / "o", allow_private=True, status_column="E")
+    found = imkin.sort(where, out=tmp_path / "o", allow_private=True, write=True)
+    after = server.sheets[ID][1]["Sheet1"]
+    assert [row[0] for row in after] == ["id", *ORDER]
+    assert after[4][4] == "failed: HTTP 404 Not Found"
+    assert found.backup is not None
+    assert os.path.isfile(found.backup)
 
 
 def test_a_sheet_gets_statuses_and_loses_dead_rows_only_when_asked(tmp_path, sheet):

@@ -57,6 +57,7 @@ LEVELS = {
     "imkin.review": 3,
     "imkin.videos": 3,
     "imkin.api": 3,
+    "imkin.api_tables": 3,
     "imkin": 3,
     "imkin.__main__": 4,
     "imkin.cli": 4,

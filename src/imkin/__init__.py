@@ -15,9 +15,11 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from imkin.api import compare, fingerprint, frames, group, group_videos, leaks, pairs, rank
+    from imkin.api_tables import fetch, sort
     from imkin.collection import Added, Collection, Match
     from imkin.comparison import Comparison
     from imkin.errors import ImkinError
+    from imkin.gather import Sheet, Sorted
     from imkin.image import Limits
     from imkin.leakage import Leakage
     from imkin.library import Library, Sample, Scope, default_catalogue
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from imkin.prints import names as methods
     from imkin.result import Group, Member, Pair, Result, VideoResult
     from imkin.sources import Filter
+    from imkin.sources.download import Fetched
     from imkin.stills import FramesResult
     from imkin.types import Failure, File, Prints, Spec
 
@@ -33,6 +36,7 @@ _HOMES = {
     "Collection": "imkin.collection",
     "Comparison": "imkin.comparison",
     "Failure": "imkin.types",
+    "Fetched": "imkin.sources.download",
     "File": "imkin.types",
     "Filter": "imkin.sources",
     "FramesResult": "imkin.stills",
@@ -48,10 +52,13 @@ _HOMES = {
     "Result": "imkin.result",
     "Sample": "imkin.library",
     "Scope": "imkin.library",
+    "Sheet": "imkin.gather",
+    "Sorted": "imkin.gather",
     "Spec": "imkin.types",
     "VideoResult": "imkin.result",
     "compare": "imkin.api",
     "default_catalogue": "imkin.library",
+    "fetch": "imkin.api_tables",
     "fingerprint": "imkin.api",
     "frames": "imkin.api",
     "group": "imkin.api",
@@ -61,6 +68,7 @@ _HOMES = {
     "pairs": "imkin.api",
     "rank": "imkin.api",
     "similarity": "imkin.metric",
+    "sort": "imkin.api_tables",
 }
 
 __all__ = [
@@ -68,6 +76,7 @@ __all__ = [
     "Collection",
     "Comparison",
     "Failure",
+    "Fetched",
     "File",
     "Filter",
     "FramesResult",
@@ -83,10 +92,13 @@ __all__ = [
     "Result",
     "Sample",
     "Scope",
+    "Sheet",
+    "Sorted",
     "Spec",
     "VideoResult",
     "compare",
     "default_catalogue",
+    "fetch",
     "fingerprint",
     "frames",
     "group",
@@ -96,6 +108,7 @@ __all__ = [
     "pairs",
     "rank",
     "similarity",
+    "sort",
 ]
 
 

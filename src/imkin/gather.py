@@ -6,23 +6,26 @@ table or sheet ─fetch─► folder with results.csv ─fingerprint─► Kin �
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
 from imkin.errors import UsageError
+from imkin.image import Limits
 from imkin.library import Library
 from imkin.ordering import Ordering, order
 from imkin.sources import sheet as sheets
 from imkin.sources import table as tables
 from imkin.sources.download import Fetched, FetchOptions, fetch, outcomes
 from imkin.sources.fetched import cache_folder
-from imkin.sources.google import Google
+from imkin.sources.google import DRIVE_URL, SHEETS_URL, Google
 from imkin.sources.ledger import Ledger, Outcome
 from imkin.sources.rewrite import Added, check_rewritable, rewrite
 from imkin.sources.sheet import SheetTable
 from imkin.sources.table import Table
+from imkin.sources.web import WebLimits
 from imkin.types import Failure
 
 Progress = Callable[[str, int, int], None]
@@ -30,6 +33,25 @@ Stop = Callable[[], bool]
 
 # What `--add` can add to a sorted table.
 ADDABLE = ("group", "similarity")
+# Fewer than 20 of 64 bits differ, in two of three hashes: the default of `vote`.
+DEFAULT_VOTE_BITS = 19
+# Longest wait for a connection, and for the next bytes, where a whole answer may take longer.
+CONNECT_S, READ_S = 10.0, 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A range of a Google spreadsheet, in place of a table.
+
+    spreadsheet: its name, id or URL. auth: the file with a service account's key. worksheet: its title, default the
+    first. cells: such as B2:C, default all. api_url: where the Sheets and Drive APIs answer, if not at Google's.
+    """
+
+    spreadsheet: str
+    auth: str
+    worksheet: str = ""
+    cells: str = ""
+    api_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +81,7 @@ class Sorted:
 
     order: row numbers as they are to stand. absent: those of them, at the end, whose picture could not be had.
     groups: row numbers of each group of two rows and more, in the new order. similarity: by row number, to the first
-    row of its group.
+    row of its group. backup: the file with the old rows, if the order was written.
     """
 
     first: int
@@ -69,6 +91,7 @@ class Sorted:
     similarity: dict[int, float]
     fetched: Fetched
     failures: tuple[Failure, ...]
+    backup: str | None = None
 
     @property
     def moved(self) -> int:
@@ -102,6 +125,44 @@ def open_sheet_rows(
     return Rows(table, tables.url_column(table, url_column), table.first_row)
 
 
+@contextmanager
+def opened(table: str | Sheet, *, url_column: str | None = None, header: bool | None = None) -> Iterator[Rows]:
+    """The rows of a table or of a sheet, and a sheet's connection as long as they are in use."""
+    if isinstance(table, str):
+        yield open_rows(table, url_column=url_column, header=header)
+        return
+    google = Google(table.auth, base_url=table.api_url or SHEETS_URL, drive_url=table.api_url or DRIVE_URL)
+    try:
+        yield open_sheet_rows(
+            google, table.spreadsheet, worksheet=table.worksheet, cells=table.cells, url_column=url_column
+        )
+    finally:
+        google.close()
+
+
+def fetch_options(
+    *,
+    jobs: int,
+    per_host: int,
+    attempts: int,
+    timeout_s: float,
+    max_bytes: int,
+    allow_private: bool,
+    limits: Limits,
+) -> FetchOptions:
+    """How a table is fetched, by what a person may choose. Raises UsageError."""
+    if not timeout_s > 0 or max_bytes < 1:
+        raise UsageError("the time-out and the most bytes must be over 0")
+    web = WebLimits(
+        connect_s=min(CONNECT_S, timeout_s),
+        read_s=min(READ_S, timeout_s),
+        total_s=timeout_s,
+        max_bytes=max_bytes,
+        allow_private=allow_private,
+    )
+    return FetchOptions(jobs=jobs, per_host=per_host, attempts=attempts, web=web, image=limits)
+
+
 def fetch_rows(
     rows: Rows,
     out: str,
@@ -112,6 +173,29 @@ def fetch_rows(
 ) -> Fetched:
     """Download the rows' pictures into out; see `download.fetch`."""
     return fetch(rows.urls, out, options=options, progress=progress, stop=stop)
+
+
+def write_statuses(rows: Rows, out: str, column: str) -> str:
+    """Write each row's status into a column of its sheet; returns the path of the file with the old cells."""
+    cells = {
+        outcome.row: f"{outcome.status}: {outcome.error}" if outcome.status == "failed" else outcome.status
+        for outcome in outcomes(rows.urls, out)
+        if outcome.status != "empty"
+    }
+    return sheets.write_column(check_sheet(rows), column, cells, backup=out)
+
+
+def prune_dead(rows: Rows, out: str) -> tuple[int, str | None]:
+    """Delete the rows of a sheet whose picture is gone for good: how many, and the file with the old worksheet."""
+    dead = [outcome.row for outcome in outcomes(rows.urls, out) if outcome.dead]
+    return len(dead), sheets.prune(check_sheet(rows), dead, backup=out) if dead else None
+
+
+def check_sheet(rows: Rows) -> SheetTable:
+    """The rows' sheet. Raises UsageError where they are of a table: better before the download than after."""
+    if not isinstance(rows.table, SheetTable):
+        raise UsageError("statuses are written to, and dead rows deleted from, Google Sheets alone")
+    return rows.table
 
 
 def sort_rows(

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,13 +15,10 @@ from imkin.cli.options import Json, MaxBits, Setup, Threshold
 from imkin.cli.run import command, finish, logged, progress_bar, report_failures, say, write
 
 if TYPE_CHECKING:
-    from imkin.gather import Rows, Sorted
+    from imkin.gather import Rows, Sheet, Sorted
     from imkin.sources.download import Fetched, FetchOptions
-    from imkin.sources.google import Google
 
 DEFAULT_JOBS = 32
-# Fewer than 20 of 64 bits differ, in two of three hashes: the default of `vote`.
-DEFAULT_VOTE_BITS = 19
 SHOWN_FAILURES = 3
 
 _SHEET = "Google Sheets"
@@ -36,7 +34,7 @@ Header = Annotated[
         "--header/--no-header", help="The first row holds names; default: if it holds no URL.", show_default=False
     ),
 ]
-Sheet = Annotated[
+SheetName = Annotated[
     str | None,
     typer.Option("--sheet", metavar="SPREADSHEET", help="Instead of TABLE: name, id or URL.", rich_help_panel=_SHEET),
 ]
@@ -83,7 +81,7 @@ def fetch(
     attempts: Attempts = 4,
     timeout: Timeout = 90.0,
     max_bytes: MaxBytes = 64 << 20,
-    sheet: Sheet = None,
+    sheet: SheetName = None,
     worksheet: Worksheet = "",
     cells: Range = "",
     auth: Auth = None,
@@ -104,19 +102,19 @@ def fetch(
     Run it again to go on where it stopped, and to try again what failed. --jobs: downloads at once, 32 by default.
     """
     from imkin.errors import UsageError
-    from imkin.gather import fetch_rows
+    from imkin.gather import fetch_rows, opened, write_statuses
 
     if not sheet and (status_column or prune_dead):
         raise UsageError("--status-column and --prune-dead go with --sheet")
+    source = _source(table, sheet, auth, worksheet, cells, sheets_url)
     options = _options(setup, per_host, attempts, timeout, max_bytes)
     with ExitStack() as stack:
         stack.enter_context(logged(setup))
-        google = _google(stack, sheet, auth, sheets_url)
-        rows = _rows(table, sheet, google, worksheet, cells, setup.url_column, header)
+        rows = stack.enter_context(opened(source, url_column=setup.url_column, header=header))
         with progress_bar(setup) as progress:
             done = fetch_rows(rows, out, options=options, progress=progress)
         if status_column:
-            say(f"old cells: {_write_statuses(rows, out, status_column)}", setup=setup)
+            say(f"old cells: {write_statuses(rows, out, status_column)}", setup=setup)
         if prune_dead:
             _prune(rows, out, setup)
     if as_json:
@@ -147,7 +145,7 @@ def sort(
     attempts: Attempts = 4,
     timeout: Timeout = 90.0,
     max_bytes: MaxBytes = 64 << 20,
-    sheet: Sheet = None,
+    sheet: SheetName = None,
     worksheet: Worksheet = "",
     cells: Range = "",
     auth: Auth = None,
@@ -160,19 +158,18 @@ def sort(
     Shows the new order, and changes nothing without --write. Rows whose picture cannot be had come last.
     --jobs: downloads at once, 32 by default.
     """
-    from imkin.gather import check_sortable, sort_rows, write_sorted
+    from imkin.gather import DEFAULT_VOTE_BITS, check_sortable, opened, sort_rows, write_sorted
     from imkin.library import threshold_of
 
     if by == "vote" and threshold is None and max_bits is None:
         max_bits = DEFAULT_VOTE_BITS
     limit = threshold_of(by, threshold=threshold, max_bits=max_bits)
     added = tuple(name.strip() for name in add.split(",") if name.strip())
+    source = _source(table, sheet, auth, worksheet, cells, sheets_url)
     options = _options(setup, per_host, attempts, timeout, max_bytes)
-    backup = None
     with ExitStack() as stack:
         stack.enter_context(logged(setup))
-        google = _google(stack, sheet, auth, sheets_url)
-        rows = _rows(table, sheet, google, worksheet, cells, setup.url_column, header)
+        rows = stack.enter_context(opened(source, url_column=setup.url_column, header=header))
         if write_back:
             check_sortable(rows, add=added)
         library = stack.enter_context(setup.library())
@@ -184,94 +181,48 @@ def sort(
         report_failures(found.failures, setup=setup)
         _report(rows, out or rows.cache_folder(), found.fetched, setup)
         if write_back:
-            backup = write_sorted(rows, found, add=added, drop_absent=drop_failed, out=out)
+            found = replace(found, backup=write_sorted(rows, found, add=added, drop_absent=drop_failed, out=out))
     if as_json:
-        write(_sorted_json(found, backup))
-    say(_sorted_summary(found, backup, drop_failed=drop_failed), setup=setup)
+        write(_sorted_json(found))
+    say(_sorted_summary(found, drop_failed=drop_failed), setup=setup)
     finish(setup, failures=len(found.absent))
 
 
 def _options(setup: Setup, per_host: int, attempts: int, timeout_s: float, max_bytes: int) -> FetchOptions:
-    from imkin.errors import UsageError
+    from imkin.gather import fetch_options
     from imkin.image import Limits
-    from imkin.sources.download import FetchOptions
-    from imkin.sources.web import WebLimits
 
-    if timeout_s <= 0 or max_bytes < 1:
-        raise UsageError("--timeout and --max-bytes must be over 0")
-    web = WebLimits(
-        connect_s=min(10.0, timeout_s),
-        read_s=min(20.0, timeout_s),
-        total_s=timeout_s,
+    return fetch_options(
+        jobs=DEFAULT_JOBS if setup.jobs is None else setup.jobs,
+        per_host=per_host,
+        attempts=attempts,
+        timeout_s=timeout_s,
         max_bytes=max_bytes,
         allow_private=setup.allow_private,
+        limits=Limits(setup.max_pixels, tolerate_truncated=setup.tolerate_truncated),
     )
-    jobs = DEFAULT_JOBS if setup.jobs is None else setup.jobs
-    limits = Limits(setup.max_pixels, tolerate_truncated=setup.tolerate_truncated)
-    return FetchOptions(jobs=jobs, per_host=per_host, attempts=attempts, web=web, image=limits)
 
 
-def _google(stack: ExitStack, sheet: str | None, auth: str | None, url: str | None) -> Google | None:
+def _source(
+    table: str | None, sheet: str | None, auth: str | None, worksheet: str, cells: str, api_url: str | None
+) -> str | Sheet:
     from imkin.errors import UsageError
-
-    if not sheet:
-        return None
-    if not auth:
-        raise UsageError("--sheet needs --auth FILE, the key of a service account")
-    from imkin.sources.google import DRIVE_URL, SHEETS_URL, Google
-
-    google = Google(auth, base_url=url or SHEETS_URL, drive_url=url or DRIVE_URL)
-    stack.callback(google.close)
-    return google
-
-
-def _rows(
-    table: str | None,
-    sheet: str | None,
-    google: Google | None,
-    worksheet: str,
-    cells: str,
-    url_column: str | None,
-    header: bool | None,  # noqa: FBT001 - three states, as typer gives them
-) -> Rows:
-    from imkin.errors import UsageError
-    from imkin.gather import open_rows, open_sheet_rows
+    from imkin.gather import Sheet
 
     if bool(table) == bool(sheet):
         raise UsageError("give a TABLE or --sheet, one of them")
-    if table:
-        return open_rows(table, url_column=url_column, header=header)
-    if google is None or sheet is None:
-        raise UsageError("--sheet needs --auth FILE")
-    return open_sheet_rows(google, sheet, worksheet=worksheet, cells=cells, url_column=url_column)
-
-
-def _write_statuses(rows: Rows, out: str, column: str) -> str:
-    from imkin.sources.download import outcomes
-    from imkin.sources.sheet import SheetTable, write_column
-
-    if not isinstance(rows.table, SheetTable):
-        raise TypeError("no sheet")
-    cells = {
-        outcome.row: f"{outcome.status}: {outcome.error}" if outcome.status == "failed" else outcome.status
-        for outcome in outcomes(rows.urls, out)
-        if outcome.status != "empty"
-    }
-    return write_column(rows.table, column, cells, backup=out)
+    if not sheet:
+        return str(table)
+    if not auth:
+        raise UsageError("--sheet needs --auth FILE, the key of a service account")
+    return Sheet(sheet, auth, worksheet, cells, api_url)
 
 
 def _prune(rows: Rows, out: str, setup: Setup) -> None:
-    from imkin.sources.download import outcomes
-    from imkin.sources.sheet import SheetTable, prune
+    from imkin.gather import prune_dead
 
-    if not isinstance(rows.table, SheetTable):
-        raise TypeError("no sheet")
-    dead = [outcome.row for outcome in outcomes(rows.urls, out) if outcome.dead]
-    if not dead:
-        say("no dead rows", setup=setup)
-        return
-    saved = prune(rows.table, dead, backup=out)
-    say(f"{len(dead)} dead rows deleted; the worksheet as it was: {saved}", setup=setup)
+    count, saved = prune_dead(rows, out)
+    say(f"{count} dead rows deleted; the worksheet as it was: {saved}" if count else "no dead rows", setup=setup)
 
 
 def _report(rows: Rows, out: str, done: Fetched, setup: Setup) -> None:
@@ -308,7 +259,7 @@ def _order_lines(rows: Rows, found: Sorted) -> Iterator[str]:
         yield "\t".join((str(place), str(row), *cells.get(row, ("", "")), url[row])) + "\n"
 
 
-def _sorted_json(found: Sorted, backup: str | None) -> str:
+def _sorted_json(found: Sorted) -> str:
     return (
         json.dumps(
             {
@@ -317,8 +268,8 @@ def _sorted_json(found: Sorted, backup: str | None) -> str:
                 "similarity": {str(row): round(value, 4) for row, value in found.similarity.items()},
                 "failed": found.absent,
                 "moved": found.moved,
-                "written": backup is not None,
-                "backup": backup and os.path.abspath(backup),
+                "written": found.backup is not None,
+                "backup": found.backup and os.path.abspath(found.backup),
                 "fetched": _counts(found.fetched),
             }
         )
@@ -326,8 +277,8 @@ def _sorted_json(found: Sorted, backup: str | None) -> str:
     )
 
 
-def _sorted_summary(found: Sorted, backup: str | None, *, drop_failed: bool) -> str:
+def _sorted_summary(found: Sorted, *, drop_failed: bool) -> str:
     kept = sum(map(len, found.groups))
     last = "are left out" if drop_failed else "come last"
     text = f"{len(found.groups):,} groups of {kept:,} rows; {found.moved:,} rows move, {len(found.absent):,} {last}"
-    return f"{text}; the old rows: {backup}" if backup else f"{text}; nothing is written without --write"
+    return f"{text}; the old rows: {found.backup}" if found.backup else f"{text}; nothing is written without --write"

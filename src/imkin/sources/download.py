@@ -10,13 +10,11 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
-import httpx2
-
 from imkin import image
 from imkin.errors import OutputError, StoppedError, UsageError
 from imkin.sources.address import Resolve, resolve
 from imkin.sources.ledger import Entry, Ledger, Outcome
-from imkin.sources.web import Answer, PermanentError, Redirect, TransientError, Web, WebLimits
+from imkin.sources.web import Answer, PermanentError, Redirect, TransientError, Web, WebLimits, host_of
 from imkin.types import Failure
 
 Rows = Callable[[], Iterable[tuple[int, str]]]
@@ -195,7 +193,7 @@ class _Run:
     async def _follow(self, row: int, url: str, *, pause_s: float) -> None:
         target = url
         for _ in range(MAX_REDIRECTS + 1):
-            host = self._hosts.setdefault(_host_of(target), _Host(self._options.per_host))
+            host = self._hosts.setdefault(host_of(target), _Host(self._options.per_host))
             async with host.turn:
                 await self._wait_for(host)
                 try:
@@ -289,14 +287,6 @@ async def _until(work: asyncio.Task[None], stop: Callable[[], bool] | None) -> N
             work.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await work
-
-
-def _host_of(url: str) -> str:
-    try:
-        parsed = httpx2.URL(url)
-    except httpx2.InvalidURL:
-        return ""
-    return f"{parsed.scheme}://{parsed.netloc.decode('ascii', 'replace')}"
 
 
 def _count(ledger: Ledger, rows: Rows, *, reused: int) -> Fetched:

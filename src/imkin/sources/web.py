@@ -15,11 +15,15 @@ from importlib.util import find_spec
 from urllib.parse import unquote
 from urllib.request import getproxies, proxy_bypass
 
-import httpcore2
-import httpx2
-
 from imkin import __version__
 from imkin.errors import MissingExtraError, UsageError
+
+try:
+    import httpcore2
+    import httpx2
+except ModuleNotFoundError:
+    raise MissingExtraError("reading tables of URLs", "tables") from None
+
 from imkin.sources.address import CheckedBackend, RefusedError, Resolve, UnresolvedError, check_name, resolve
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -238,3 +242,12 @@ def _unreachable(error: Exception, connect_s: float) -> PermanentError | Transie
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return PermanentError(f"the server's certificate is not valid: {error}")
     return TransientError(f"no connection: {error or type(error).__name__}", whole_host=True)
+
+
+def host_of(url: str) -> str:
+    """Scheme, host and port of a URL; "" if it is none."""
+    try:
+        parsed = httpx2.URL(url)
+    except httpx2.InvalidURL:
+        return ""
+    return f"{parsed.scheme}://{parsed.netloc.decode('ascii', 'replace')}"
