@@ -36,7 +36,9 @@ def test_copies_are_likely_and_others_are_not(records):
     source = np.array([0, 1, 2, 3, 4, 5, 0, 0, 1, 2, 0])
     same = source[:, None] == source[None, :]
     assert similarity[same].min() >= 0.9
-    assert similarity[~same].max() < 0.5
+    # Scenes of one generator have much in common: none may be reported, some are as likely as not.
+    assert similarity[~same].max() < auto.THRESHOLD
+    assert np.median(similarity[~same]) < 0.05
 
 
 def test_equal_records_alone_are_one(records):
@@ -92,6 +94,14 @@ def test_a_turned_picture_says_which_turn_brings_it_back():
         assert turned[0] == fused.inverse(t)
         laid = align.overlay(align.details(unpacked.thumbs[:1]), align.details(unpacked.thumbs[1:]), turned)
         assert laid[0] > 0.95
+
+
+def test_details_are_less_most_of_the_mean_of_what_is_around():
+    from scipy.ndimage import uniform_filter
+
+    thumbs = np.stack([image.area_gray(image.gray(p), width=64, height=64) for p in PICTURES[:3]])
+    around = uniform_filter(thumbs.astype(np.float64), (0, align.AROUND, align.AROUND), mode="reflect")
+    assert np.abs(align.details(thumbs) - (thumbs - align.SHARE * around)).max() < 1e-3
 
 
 def slow_place(whole, part):

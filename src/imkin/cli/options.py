@@ -176,7 +176,6 @@ class Method:
         """The method to compare by. UsageError for an option that does not go with it."""
         from imkin.cli.models import network
         from imkin.errors import UsageError
-        from imkin.prints import ssim
 
         if self.ssim_size is None:
             return network(
@@ -184,6 +183,9 @@ class Method:
             )
         if self.by != "ssim":
             raise UsageError(f"--ssim-size goes with --by ssim, not with `{self.by}`")
+        # SciPy's filters take 0.3 s to load.
+        from imkin.prints import ssim
+
         return ssim.fingerprinter(size=self.ssim_size)
 
 

@@ -6,7 +6,17 @@ What comes out shows what a viewer shows: upright (EXIF), opaque (over white), s
 from imkin.image.decoding import Image, decode, measure
 from imkin.image.limits import FORMATS, Limits
 from imkin.image.origin import Origin, origin
-from imkin.image.shrink import area_gray, area_rgb, encode_jpeg, encode_png, gray, resize_gray, small_gray, thumbnail
+from imkin.image.shrink import (
+    area_gray,
+    area_rgb,
+    areas_rgb,
+    encode_jpeg,
+    encode_png,
+    gray,
+    resize_gray,
+    small_gray,
+    thumbnail,
+)
 from imkin.image.sniff import looks_like_an_image
 
 VERSION = 1
@@ -20,6 +30,7 @@ __all__ = [
     "Origin",
     "area_gray",
     "area_rgb",
+    "areas_rgb",
     "decode",
     "encode_jpeg",
     "encode_png",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,15 +76,27 @@ def _encode(pixels: Pixels, name: str, **options: int) -> bytes:
     return out.getvalue()
 
 
-def area_rgb(
-    pixels: Pixels, *, width: int, height: int, box: tuple[float, float, float, float] | None = None
-) -> Pixels:
+Region = tuple[float, float, float, float]
+"""Left, top, right, bottom in pixels, fractions allowed."""
+
+
+def area_rgb(pixels: Pixels, *, width: int, height: int, box: Region | None = None) -> Pixels:
     """(height, width, 3) uint8 of a picture, or of a box of it, squeezed or stretched as needed.
 
-    box: left, top, right, bottom in pixels, fractions allowed; default the whole picture. Each value is the mean of
-    the area it covers; where a side is enlarged, values between pixels are linear. Equal to Pillow's resize.
+    Each value is the mean of the area it covers; where a side is enlarged, values between pixels are linear. Equal to
+    Pillow's resize.
     """
-    left, top, right, bottom = box or (0, 0, pixels.shape[1], pixels.shape[0])
-    shrinks = right - left >= width and bottom - top >= height
-    how = Pillow.Resampling.BOX if shrinks else Pillow.Resampling.BILINEAR
-    return np.asarray(Pillow.fromarray(pixels).resize((width, height), how, box=(left, top, right, bottom)))
+    boxes = [box or (0, 0, pixels.shape[1], pixels.shape[0])]
+    return np.asarray(areas_rgb(pixels, width=width, height=height, boxes=boxes)[0])
+
+
+def areas_rgb(pixels: Pixels, *, width: int, height: int, boxes: Sequence[Region]) -> NDArray[np.uint8]:
+    """`area_rgb` of several boxes of one picture: (boxes, height, width, 3) uint8."""
+    picture = Pillow.fromarray(pixels)
+    out = np.empty((len(boxes), height, width, 3), np.uint8)
+    for at, box in enumerate(boxes):
+        left, top, right, bottom = box
+        shrinks = right - left >= width and bottom - top >= height
+        how = Pillow.Resampling.BOX if shrinks else Pillow.Resampling.BILINEAR
+        out[at] = np.asarray(picture.resize((width, height), how, box=box))
+    return out

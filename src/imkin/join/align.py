@@ -52,10 +52,8 @@ class Alignment:
 
 def details(thumbs: NDArray[np.uint8]) -> Grays:
     """(n, 64, 64) float32: gray pictures less most of the mean of their surroundings."""
-    from scipy.ndimage import uniform_filter
-
     gray = thumbs.astype(np.float32)
-    return np.asarray(gray - SHARE * uniform_filter(gray, (0, AROUND, AROUND)), np.float32)
+    return np.asarray(gray - np.float32(SHARE) * (_around() @ gray @ _around().T))
 
 
 def align(a: Grays, b: Grays) -> Alignment:
@@ -160,3 +158,13 @@ def _areas(parts: int) -> Grays:
     at = np.arange(THUMB)
     covered = np.minimum(cuts[1:, None], at + 1) - np.maximum(cuts[:-1, None], at)
     return np.asarray(np.maximum(covered, 0) / (THUMB / parts), np.float32)
+
+
+@lru_cache(maxsize=1)
+def _around() -> Grays:
+    """(THUMB, THUMB): the mean of AROUND values about each, those beyond the ends mirrored."""
+    at = np.arange(THUMB)[:, None] + np.arange(AROUND) - AROUND // 2
+    mirrored = np.where(at < 0, -1 - at, np.where(at >= THUMB, 2 * THUMB - 1 - at, at))
+    weights = np.zeros((THUMB, THUMB), np.float32)
+    np.add.at(weights, (np.arange(THUMB)[:, None], mirrored), np.float32(1 / AROUND))
+    return weights

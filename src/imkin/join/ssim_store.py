@@ -17,7 +17,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from imkin.metric_ssim import Gray
+Gray = NDArray[np.uint8]
 
 # The sample: this many rows from the middle. Screens shrink to below a tenth, photos to a half or more.
 SAMPLE_ROWS = 32

@@ -13,13 +13,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse
 from numpy.typing import NDArray
 
 from imkin.prints import TURNS, small
 from imkin.types import Pixels, Spec
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 BITS = 256
 VERSION = 1
@@ -58,7 +61,7 @@ TURNED = ((0, False), (1, True), (3, False), (2, True), (1, False), (0, True), (
 LEAST_SET_BITS = 32
 
 # (first pixel, last pixel + 1, sparse weights of some samples over them)
-Band = tuple[int, int, scipy.sparse.csr_array]
+Band = tuple[int, int, "csr_array"]
 
 
 def samples(pixels: Pixels, *, turns: bool = False) -> NDArray[np.float64]:
@@ -89,6 +92,9 @@ def operator(length: int, *, reduced: bool, flipped: bool, parts: int = 1) -> tu
     reduced: the picture may have been: the tent that the reference's filter comes near to as lengths grow. Otherwise
     the reference's filter at this very length.
     """
+    # 0.3 s to load, and `auto` needs the terms alone.
+    from scipy.sparse import csr_array
+
     pixel, weights = _tent_weights(length) if reduced else _reference_weights(length)
     if flipped:
         pixel = length - 1 - pixel
@@ -102,7 +108,7 @@ def operator(length: int, *, reduced: bool, flipped: bool, parts: int = 1) -> tu
         at, row = pixel[group][inside[group]], np.nonzero(inside[group])[0]
         low, high = int(at.min()), int(at.max()) + 1
         entries = whole[group][inside[group]].astype(np.float32)
-        bands.append((low, high, scipy.sparse.csr_array((entries, (row, at - low)), (len(group), high - low))))
+        bands.append((low, high, csr_array((entries, (row, at - low)), (len(group), high - low))))
     return tuple(bands)
 
 

@@ -133,7 +133,7 @@ def export(network: nn.Module, path: str, *, side: int, card: dict[str, object])
         "output": "vectors", "dim": _dim(deployed, side), "pooling": "in the graph",
         "sha256": hashlib.sha256(model).hexdigest(), **card,
     }  # fmt: skip
-    _write_both((path, model), (card_path(path), json.dumps(facts, indent=1).encode()))
+    write_both((path, model), (card_path(path), json.dumps(facts, indent=1).encode()))
     return difference
 
 
@@ -147,7 +147,7 @@ def card_path(path: str) -> str:
     return os.path.splitext(path)[0] + ".json"
 
 
-def _write_both(*files: tuple[str, bytes]) -> None:
+def write_both(*files: tuple[str, bytes]) -> None:
     """Write files, both or none: each is whole under another name before the first gets its own. Raises OutputError."""
     try:
         for name, data in files:
