@@ -73,7 +73,9 @@ class Guard:
         if not any(_equal(token, self._settings.token) for token in given):
             return answer(401, "token", "a token is needed", headers={"www-authenticate": 'Bearer realm="imkin"'})
         if scope["method"] == "GET" and any(name == "token" for name, _ in query):
-            return _remember(scope, query, self._cookie, self._settings.token)
+            # Who lies about this gets a cookie that a browser sends less often.
+            secure = "https" in (scope["scheme"], headers.get("x-forwarded-proto"))
+            return _remember(scope, query, self._cookie, self._settings.token, secure=secure)
         return None
 
     def _is_ours(self, host: str) -> bool:
@@ -132,13 +134,13 @@ def _equal(given: str, token: str) -> bool:
     return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), token.encode())
 
 
-def _remember(scope: Scope, query: list[tuple[str, str]], cookie: str, token: str) -> Response:
+def _remember(scope: Scope, query: list[tuple[str, str]], cookie: str, token: str, *, secure: bool) -> Response:
     """Keep the token of a link in a cookie, and show the address without it."""
     rest = urlencode([(name, value) for name, value in query if name != "token"])
     # One slash: an address of two would be another host's.
     path = "/" + scope["path"].lstrip("/\\")
     response = RedirectResponse(f"{path}?{rest}" if rest else path, status_code=303)
-    response.set_cookie(cookie, token, httponly=True, samesite="strict", secure=scope["scheme"] == "https")
+    response.set_cookie(cookie, token, httponly=True, samesite="strict", secure=secure)
     return response
 
 
