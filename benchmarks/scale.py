@@ -134,7 +134,11 @@ def shuffle(n: int = 500_000) -> dict:
     blocks = Blocks([numbered(values[at : at + 100_000], at) for at in range(0, n, 100_000)])
     engine, facts = open_engine("serial"), {"rows": n * len(bands.tables()), "plan": str(plan)}
     near = timed(facts, "shuffle", lambda: banding.banded(engine, blocks, bands, 8))
-    timed(facts, "forest", lambda: engine.reduce(near.map(Always(lambda each: pairing.forest(each.pairs))), pairing.merged))
+    timed(
+        facts,
+        "forest",
+        lambda: engine.reduce(near.map(Always(lambda each: pairing.forest(each.pairs))), pairing.merged),
+    )
     engine.close()
     facts["ns of a row"] = round(facts["shuffle cpu"] * 1e9 / facts["rows"])
     return facts

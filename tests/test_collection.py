@@ -9,6 +9,7 @@ import pytest
 import drawn
 from imkin import Collection, Library, metric, prints
 from imkin.errors import MissingPathError, UsageError
+from imkin.prints.auto import RECORD
 from imkin.segments import Sizes
 from imkin.testing import scene
 from imkin.types import QUALITY_FLOOR, Prints
@@ -134,6 +135,17 @@ def test_auto_finds_copies_by_the_vectors_in_its_records_and_measures_the_whole_
         (best,) = collection.search_prints(Prints(records.prints.spec, *(x[:1] for x in (
             records.prints.values, records.prints.quality))), top=3)  # fmt: skip
         assert {match.name for match in best} == {shas(15)[j] for j in np.flatnonzero(expected[0] >= 0.5)}
+
+
+def test_auto_finds_an_equal_record_whose_regions_are_unlike_its_whole(tmp_path, records):
+    rows = records.prints.values[:3].copy().view(RECORD)
+    rows["vectors"][:, :, 1:] = np.where(np.arange(rows["vectors"].shape[3]) % 2, -90, 90)
+    made = Prints(records.prints.spec, rows.view(np.uint8).reshape(3, -1), records.prints.quality[:3])
+    with Library(str(tmp_path / "c.sqlite"), jobs=1) as library:
+        collection = Collection(library, "a", by="auto")
+        collection.add_prints(made, shas(3), shas(3))
+        for at, found in enumerate(collection.search_prints(made, threshold=0.99)):
+            assert (found[0].name, found[0].similarity) == (shas(3)[at], 1.0)
 
 
 def test_a_threshold_is_met_by_a_similarity_that_equals_it(library):

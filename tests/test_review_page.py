@@ -289,7 +289,8 @@ def test_what_the_keyboard_is_on_is_seen(chromium, photos, tmp_path):
 
 
 def test_the_pictures_of_the_documentation_show_the_page(chromium, tmp_path):
-    write_collection(str(tmp_path / "photos"))
+    # The drawn collection is fine to look at; that the page shows a group of three is seen on any.
+    (write_collection if PICTURES else lay_photos)(tmp_path / "photos")
     views = {
         "review": {"scheme": "light"},
         "review-dark": {"scheme": "dark"},
@@ -297,7 +298,7 @@ def test_the_pictures_of_the_documentation_show_the_page(chromium, tmp_path):
     }
     with session_on(tmp_path / "photos", tmp_path / "c.sqlite") as session:
         shown = next(at for at, members in enumerate(session.groups) if len(members) == 3)
-        for number in range(shown - 1):
+        for number in range(shown):
             session.keep(number, session.standings[number].kept or [session.standings[number].keeper])
         for name, view in views.items():
             with review(chromium, session, **view) as page:
@@ -314,7 +315,7 @@ def test_the_pictures_of_the_documentation_show_the_page(chromium, tmp_path):
                 page.wait_for_selector(".card:nth-child(3) .more-facts:has-text('sharpness')")
                 settled(page)
                 picture = page.screenshot(path=f"{PICTURES}/{name}.png" if PICTURES else None)
-                assert len(picture) > 20_000
+                assert len(picture) > 15_000
 
 
 def test_who_has_not_the_address_of_this_start_sees_nothing(chromium, photos, tmp_path):

@@ -17,6 +17,8 @@ Matrix = NDArray[np.float32]
 SLACK = 1e-5
 # Rows looked at together: 8,192 × 6 KB are 50 MB.
 ROWS = 8192
+# Of vectors of records that are all but equal.
+EQUAL = np.float32(0.9995)
 # Equally similar ones are cut off after so many more than were asked for: a thousand blank pages are no answer.
 TIES = 256
 
@@ -116,8 +118,10 @@ def _weighed(one: Matrix, block: Matrix, spec: Spec) -> Matrix:
     share, dim = np.float32(float(str(spec.params["region_share"]))), spec.dim // regions(spec)
     query, many = one.reshape(-1, dim), block.reshape(len(block), -1, dim)
     forth, back = many[:, 0] @ query.T, many[:, 1:] @ query[0]
-    region = np.maximum(forth[:, 1:].max(axis=1), back.max(axis=1))
-    return np.asarray(((1 - share) * forth[:, 0] + share * region).clip(0, 1), np.float32)
+    whole, region = forth[:, 0], np.maximum(forth[:, 1:].max(axis=1), back.max(axis=1))
+    # Equal records are 1, however unlike the whole its regions are.
+    weighed = np.where(whole >= EQUAL, np.float32(1), (1 - share) * whole + share * region)
+    return np.asarray(weighed.clip(0, 1), np.float32)
 
 
 def _first(query: Prints) -> Prints:

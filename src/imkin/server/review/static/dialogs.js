@@ -1,5 +1,6 @@
 // The help, and decisions on many groups at once, with their number first.
 
+import { post } from "./api.js";
 import { byId, count, make, plural } from "./format.js";
 
 const KEYS = [
@@ -34,11 +35,13 @@ export function choose(about, open) {
   const bar = make("progress", { "aria-label": "Progress", max: 1, value: 0, hidden: true });
   dialog.addEventListener("cancel", (event) => { if (!about.open || !bar.hidden) event.preventDefault(); });
   const how = comparing(about);
+  const stop = make("button", { type: "button", class: "quiet", id: "scan-stop", hidden: true }, "Stop");
+  stop.addEventListener("click", () => post("/task/stop"));
   const list = make("div", { class: "choices" }, ...about.choices.map((folder, number) => {
-    const button = make("button", { type: "button" }, folder);
+    const button = make("button", { type: "button", autofocus: number === 0 }, folder);
     button.addEventListener("click", async () => {
       list.querySelectorAll("button").forEach((each) => { each.disabled = true; });
-      bar.hidden = false;
+      bar.hidden = stop.hidden = false;
       try {
         await open({ root: number, ...how.wanted() }, ({ stage, done, total }) => {
           bar.max = total || 1;
@@ -48,13 +51,13 @@ export function choose(about, open) {
         dialog.close();
       } catch (error) {
         words.textContent = error.message;
-        bar.hidden = true;
+        bar.hidden = stop.hidden = true;
         list.querySelectorAll("button").forEach((each) => { each.disabled = false; });
       }
     });
     return button;
   }));
-  dialog.replaceChildren(make("h2", { id: "choose-title" }, "Which folder?"), words, list, how.fields, bar);
+  dialog.replaceChildren(make("h2", { id: "choose-title" }, "Which folder?"), words, how.fields, list, bar, make("div", { class: "buttons" }, stop));
   if (about.open) dialog.append(closing(dialog));
   dialog.showModal();
 }
