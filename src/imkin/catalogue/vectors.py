@@ -62,7 +62,7 @@ class ServerVectors:
     @staticmethod
     def takes(spec: Spec) -> bool:
         """Whether the server can search such fingerprints."""
-        return spec.kind == "bits" or (spec.kind in ("unit vector", "record") and _numbers(spec) <= MOST_NUMBERS)
+        return spec.kind == "bits" or (spec.kind in ("unit vector", "record") and nearest.looked_spec(spec).dim <= MOST_NUMBERS)
 
     def _make(self) -> None:
         """Make the table where there is none, of the members that are there."""
@@ -156,7 +156,8 @@ class ServerVectors:
 
     def _one_by_one(self, values: Sequence[str], limit: int) -> list[tuple[Any, ...]]:
         with self._database.transaction():
-            self._database.execute("SELECT set_config('jit', 'off', true)")
+            # Of vectors of one part the planner may take the graph for the order asked for.
+            self._database.execute("SELECT set_config('jit', 'off', true), set_config('enable_indexscan', 'off', true)")
             return self._database.execute(
                 f"WITH {self._query()} SELECT number, {self._parts.distance} AS distance FROM {self._table} "
                 "ORDER BY distance, number LIMIT ?",
@@ -216,7 +217,8 @@ class _Parts:
         if self.spec.kind == "bits":
             codes = turn_parts(prints).reshape(len(prints), self.count, -1)
             return [[_bits(code) for code in parts] for parts in codes]
-        return [[_vector(part) for part in parts] for parts in _unit_parts(prints)]
+        values = np.asarray(nearest.looked_at(prints).values, np.float32).reshape(len(prints), self.count, -1)
+        return [[_vector(part) for part in parts] for parts in values]
 
     def bound(self, threshold: float) -> float:
         """The largest distance that a member of at least this similarity can have."""
@@ -237,7 +239,7 @@ def _parts(spec: Spec) -> _Parts:
         turns = [(0, 0), *(pair for t in range(1, count // parts) for pair in ((0, t), (t, 0)))]
         each = [_voted([f"(v{a * parts + p} <~> {_asked(b * parts + p)})" for p in range(parts)]) for a, b in turns]
         return _Parts(spec, count, f"bit({spec.dim // count})", (), _least(each), 0)
-    count = _regions(spec)
+    count = nearest.regions(nearest.looked_spec(spec))
     whole, regions = f"(v0 <#> {_asked(0)})", [(0, at) for at in range(1, count)] + [(at, 0) for at in range(1, count)]
     others = [f"(v{a} <#> {_asked(b)})" for a, b in regions]
     if spec.kind == "record":
@@ -248,7 +250,7 @@ def _parts(spec: Spec) -> _Parts:
     else:
         distance = _least([whole, *(f"({other} + {nearest.region_cost(spec)})" for other in others)])
     some = SOME_RECORDS if spec.kind == "record" else SOME
-    return _Parts(spec, count, f"halfvec({_numbers(spec) // count})", (whole, *others), distance, some)
+    return _Parts(spec, count, f"halfvec({nearest.looked_spec(spec).dim // count})", (whole, *others), distance, some)
 
 
 def _asked(part: int) -> str:
@@ -264,33 +266,6 @@ def _voted(distances: Sequence[str]) -> str:
     if len(distances) < VOTES_NEEDED:
         return distances[0]
     return _least([f"GREATEST({', '.join(some)})" for some in combinations(distances, VOTES_NEEDED)])
-
-
-def _regions(spec: Spec) -> int:
-    if spec.kind == "record":
-        from imkin.prints.auto import RECORD
-
-        return int(RECORD["vectors"].shape[0])
-    return nearest.regions(spec)
-
-
-def _numbers(spec: Spec) -> int:
-    """Of all regions together."""
-    if spec.kind == "record":
-        from imkin.prints.auto import RECORD
-
-        return int(np.prod(RECORD["vectors"].shape))
-    return spec.dim
-
-
-def _unit_parts(prints: Prints) -> NDArray[np.float32]:
-    """Vectors (n, regions, dim) of length 1."""
-    if prints.spec.kind == "record":
-        from imkin.prints.auto import unpack
-
-        return unpack(prints.values).vectors
-    values = np.asarray(nearest.unit(prints).values, np.float32)
-    return values.reshape(len(prints), nearest.regions(prints.spec), -1)
 
 
 def _vector(vector: NDArray[np.float32]) -> str:

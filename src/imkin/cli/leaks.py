@@ -164,9 +164,14 @@ def _member_lines(conflict: Conflict) -> Iterator[str]:
         yield f"… and {len(conflict.members) - SHOWN_MEMBERS:,} more"
 
 
+def _counted(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
 def _summary(found: Leakage, split_out: str | None) -> Iterator[str]:
     images = ", ".join(f"{name} {count:,}" for name, count in found.splits.items())
-    yield f"{images} images: {len(found.leaks):,} leaks, {len(found.conflicts):,} groups with conflicting labels"
+    leaks, conflicts = _counted(len(found.leaks), "leak"), _counted(len(found.conflicts), "group")
+    yield f"{images} images: {leaks}, {conflicts} with conflicting labels"
     if found.low_quality:
         yield f"{len(found.low_quality):,} too blank or small, compared by their bytes alone"
     if found.unlabelled:
@@ -174,7 +179,7 @@ def _summary(found: Leakage, split_out: str | None) -> Iterator[str]:
     moves, unkept = found.repair.moves, found.repair.unkept
     if moves:
         where = f": {split_out}" if split_out else " (--split-out writes it)"
-        yield f"a split without leaks moves {len(moves):,} images{where}"
+        yield f"a split without leaks moves {_counted(len(moves), 'image')}{where}"
     for share in unkept[:SHOWN_SHARES]:
         name = share.split if share.label is None else f"{share.label} in {share.split}"
         yield f"  its share of {name} changes from {share.before:.1%} to {share.after:.1%}: no better split was found"
