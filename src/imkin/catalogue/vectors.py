@@ -62,7 +62,9 @@ class ServerVectors:
     @staticmethod
     def takes(spec: Spec) -> bool:
         """Whether the server can search such fingerprints."""
-        return spec.kind == "bits" or (spec.kind in ("unit vector", "record") and nearest.looked_spec(spec).dim <= MOST_NUMBERS)
+        return spec.kind == "bits" or (
+            spec.kind in ("unit vector", "record") and nearest.looked_spec(spec).dim <= MOST_NUMBERS
+        )
 
     def _make(self) -> None:
         """Make the table where there is none, of the members that are there."""
