@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from imkin.policy import DEFAULT_RULES, Rule, parse_rules, respect
 from imkin.result import Pair, Ranking, Result
 from imkin.scan import Progress, Scan, Stop, scan
 from imkin.sources import Filter, Item, place, places
+from imkin.sources.places import Passed
 from imkin.types import QUALITY_FLOOR, Failure, Fingerprinter, Pixels, Prints, Spec
 
 # What images are compared by where nothing is said.
@@ -128,7 +129,10 @@ class Library:
         items: list[Item] = []
         failures: list[Failure] = []
         # The reference comes first, so that a file in both is the reference's.
-        listing = places.walk([*scope.reference, *paths], self._wanted, limits=self._limits, progress=progress)
+        passed = Passed()
+        listing = places.walk(
+            [*scope.reference, *paths], self._wanted, limits=self._limits, progress=progress, passed=passed
+        )
         for entry in listing:
             if isinstance(entry, Failure):
                 failures.append(entry)
@@ -139,10 +143,11 @@ class Library:
                     progress("listing", len(items), 0)
         found = len(items)
         if not items and not failures:
-            raise UsageError(f"no images in {', '.join(paths) or 'no paths'}")
-        return self._scan(
-            _sampled(items, sample, spared=len(scope.reference)), fingerprinter, found, failures, progress, stop
-        )
+            beside = f" but {passed}, which must be named" if passed else ""
+            videos = "; `imkin group --videos` compares videos" if passed.videos else ""
+            raise UsageError(f"no images in {', '.join(paths) or 'no paths'}{beside}{videos}")
+        chosen = _sampled(items, sample, spared=len(scope.reference))
+        return replace(self._scan(chosen, fingerprinter, found, failures, progress, stop), passed=passed)
 
     def fingerprint(
         self,

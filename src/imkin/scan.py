@@ -11,7 +11,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from imkin.errors import StoppedError
 from imkin.join.ssim_store import GrayStore
 from imkin.prints import values_of
 from imkin.sources import Item
+from imkin.sources.places import Passed
 from imkin.types import Failure, File, Fingerprinter, Map, Pixels, Prints, Spec
 
 Progress = Callable[[str, int, int], None]
@@ -47,6 +48,7 @@ class Scan:
     fingerprints were computed, were known for the same content elsewhere, and for the very same unchanged file.
     found: items there were, before a sample was taken. grays: of gray images, where they lie; `prints.values` are
     then (n, 8) uint8, the bytes of their int64 indices there, since the pictures together may be larger than memory.
+    passed: what lies in folders and was not entered.
     """
 
     files: tuple[File, ...]
@@ -58,6 +60,7 @@ class Scan:
     copied: int
     reused: int
     grays: GrayStore | None = None
+    passed: Passed = field(default_factory=Passed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,6 +196,8 @@ class Job:
             f"{scanned.copied:,} known from equal files",
             setup=setup,
         )
+        if scanned.passed:
+            say(f"not entered: {scanned.passed} in folders; name them to take in what they hold", setup=setup)
         return scanned
 
     def kin(self, library: Library, scanned: Scan, *, connect_only: bool = False) -> Kin:

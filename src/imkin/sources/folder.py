@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -63,18 +63,20 @@ class FileItem:
         return b"".join(parts)
 
 
-def walk(roots: Sequence[str], wanted: Filter) -> Iterator[FileItem | Failure]:
+def walk(
+    roots: Sequence[str], wanted: Filter, *, passed: Callable[[str], None] | None = None
+) -> Iterator[FileItem | Failure]:
     """Yield the files under each root that are images by their ending or their first bytes.
 
     Roots come in the order given, files below each in the order of their names. A file reached twice, by links, hard
     links or overlapping roots, comes once; of roots that lie in each other the innermost comes first and has it.
-    A folder inside that cannot be read is a Failure.
+    A folder inside that cannot be read is a Failure. passed: told the path of each wanted file that is no image.
     Raises MissingPathError for a root that is not there or cannot be read, before anything is yielded.
     """
     for root in roots:
         _check_root(root)
     overlapping = _overlap(roots)
-    walker = _Walker(wanted, overlapping=overlapping)
+    walker = _Walker(wanted, overlapping=overlapping, passed=passed)
     order = list(range(len(roots)))
     if overlapping:
         order.sort(key=lambda number: -len(list(_ancestors(os.path.realpath(roots[number])))))
@@ -107,8 +109,8 @@ def _ancestors(path: str) -> Iterator[str]:
 
 
 class _Walker:
-    def __init__(self, wanted: Filter, *, overlapping: bool) -> None:
-        self._wanted = wanted
+    def __init__(self, wanted: Filter, *, overlapping: bool, passed: Callable[[str], None] | None) -> None:
+        self._wanted, self._passed = wanted, passed
         # Remembering every inode costs 100 bytes a file; it is needed only where a file can be met again.
         self._remember_all = overlapping or wanted.follow_links
         self._seen: set[tuple[int, int]] = set()
@@ -162,6 +164,8 @@ class _Walker:
             return False
         ending = os.path.splitext(entry.name)[1].lower()
         if ending not in IMAGE_ENDINGS and not _may_be_an_image(entry.path, named=bool(ending)):
+            if self._passed:
+                self._passed(entry.path)
             return False
         return not self._met_before(facts)
 

@@ -33,6 +33,27 @@ class _Place:
     inside: str | None = None
 
 
+@dataclass(slots=True)
+class Passed:
+    """What lies in folders and is not entered, since it must be named: how many videos and archives."""
+
+    videos: int = 0
+    archives: int = 0
+
+    def __bool__(self) -> bool:
+        return self.videos + self.archives > 0
+
+    def __str__(self) -> str:
+        """As in: 2 videos, 1 archive."""
+        counts = {"video": self.videos, "archive": self.archives}
+        return ", ".join(f"{count:,} {noun}{'s' * (count > 1)}" for noun, count in counts.items() if count)
+
+    def see(self, path: str) -> None:
+        """Count a file of a folder."""
+        self.videos += video.is_video(path)
+        self.archives += archive.is_archive(path)
+
+
 def walk(
     paths: Sequence[str],
     wanted: Filter,
@@ -40,15 +61,17 @@ def walk(
     limits: Limits = Limits(),
     first: int = 0,
     progress: Progress | None = None,
+    passed: Passed | None = None,
 ) -> Iterator[Item | Failure]:
     """Yield the images of each place: first those of folders and files, then those of archives, tables and videos.
 
     first: the root's number of the first path. limits: of pictures in tables and videos. progress: of downloads.
+    passed: counts the videos and archives in folders, which are not entered.
     Raises MissingPathError for a place that is not there, before anything is yielded from it.
     """
     places = [_place(path) for path in paths]
     plain = [at for at, place in enumerate(places) if place.kind == "plain"]
-    for entry in folder.walk([paths[at] for at in plain], wanted):
+    for entry in folder.walk([paths[at] for at in plain], wanted, passed=passed.see if passed is not None else None):
         if isinstance(entry, folder.FileItem) and (first or len(plain) < len(paths)):
             yield replace(entry, root=first + plain[entry.root])
         else:
