@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import imkin
 from drawn import picture, write
 from imkin import image, prints
-from imkin.calibration import FEWEST, calibrate
+from imkin.calibration import FEWEST, _methods, calibrate
 from imkin.cli import app
 from imkin.edits import EDITS
 from imkin.errors import UsageError
@@ -154,3 +155,29 @@ def test_a_threshold_that_is_none_is_one_clear_error(tmp_path):
     with pytest.raises(UsageError, match="is no calibration"):
         threshold_of("phash", threshold=f"auto:{tmp_path / 'broken.json'}")
     assert threshold_of("phash", threshold="0.8") == 0.8
+
+
+def test_the_python_call_finds_what_the_command_finds_and_stores_it_where_it_says(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    line = ["calibrate", str(folder), "--by", "phash", "--turns", "--edited", "1", "--false-per-million", "5000"]
+    told = CliRunner().invoke(app, [*line, "--json"], catch_exceptions=False)
+    turned = imkin.calibrate(
+        folder, "phash", turns=True, edited=1, false_per_million=5000, save=tmp_path / "new" / "kept.json"
+    )
+    assert json.loads(told.stdout) == json.loads((tmp_path / "new" / "kept.json").read_text())
+    (method,) = turned.methods
+    assert method.spec == prints.spec("phash", turns=True).id
+    assert (method.own_recall["mirror"], method.own_recall["turn"]) == (1.0, 1.0)
+    wanted = f"auto:{tmp_path / 'new' / 'kept.json'}"
+    assert threshold_of("phash", turns=True, threshold=wanted) == method.recommended.threshold
+    upright = imkin.calibrate([folder], ["phash"], edited=1, false_per_million=5000, save=True)
+    assert upright.methods[0].own_recall["mirror"] == 0.0
+    assert threshold_of("phash", threshold="auto") == upright.methods[0].recommended.threshold
+
+
+def test_turns_leave_out_the_methods_that_do_not_look_at_them():
+    chosen, left_out = _methods((), turns=True)
+    assert set(chosen) == {"auto", "ahash", "dhash", "phash", "pdq", "vote"}
+    assert set(left_out) == {"exact", "kin", "ssim"}
+    with pytest.raises(UsageError, match="`kin` does not look at turned"):
+        _methods(["kin"], turns=True)

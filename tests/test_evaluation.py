@@ -3,11 +3,13 @@
 import csv
 import importlib.util
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import imkin
 from drawn import picture, write
 from imkin import metric
 from imkin.cli import app
@@ -140,6 +142,7 @@ def test_the_command_writes_a_page_with_the_worst_errors(photos, groups, tmp_pat
     assert done.exit_code == 0 and "best F1" in done.stdout and "uAP" in done.stdout
     assert "1,056 false pairs are too few for a rate of 1e-05" in done.stdout
     kept = json.loads((out / "evaluation.json").read_text())
+    assert json.loads(json.dumps(asdict(imkin.evaluate(photos, groups, "phash")))) == kept
     page = (out / "evaluation.html").read_text()
     assert kept["misses"][0]["a"] in page and page.count("data:image/jpeg") == 4 * 50
     assert "<script" not in page

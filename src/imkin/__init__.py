@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from imkin.api import compare, fingerprint, frames, group, group_videos, leaks, pairs, rank
+    from imkin.api import calibrate, compare, evaluate, fingerprint, frames, group, group_videos, leaks, pairs, rank
     from imkin.api_tables import fetch, sort
     from imkin.collection import Added, Collection, Match
     from imkin.comparison import Comparison
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from imkin.image import Limits
     from imkin.leakage import Leakage
     from imkin.library import Library, Sample, Scope, default_catalogue
+    from imkin.measured import Calibration, Evaluation
     from imkin.metric import similarity
     from imkin.prints import names as methods
     from imkin.result import Group, Member, Pair, Result, VideoResult
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Added": "imkin.collection",
+    "Calibration": "imkin.measured",
     "Collection": "imkin.collection",
     "Comparison": "imkin.comparison",
+    "Evaluation": "imkin.measured",
     "Failure": "imkin.types",
     "Fetched": "imkin.sources.download",
     "File": "imkin.types",
@@ -56,9 +59,11 @@ _HOMES = {
     "Sorted": "imkin.gather",
     "Spec": "imkin.types",
     "VideoResult": "imkin.result",
+    "calibrate": "imkin.api",
     "compare": "imkin.api",
     "default_catalogue": "imkin.library",
     "fetch": "imkin.api_tables",
+    "evaluate": "imkin.api",
     "fingerprint": "imkin.api",
     "frames": "imkin.api",
     "group": "imkin.api",
@@ -73,8 +78,10 @@ _HOMES = {
 
 __all__ = [
     "Added",
+    "Calibration",
     "Collection",
     "Comparison",
+    "Evaluation",
     "Failure",
     "Fetched",
     "File",
@@ -96,8 +103,10 @@ __all__ = [
     "Sorted",
     "Spec",
     "VideoResult",
+    "calibrate",
     "compare",
     "default_catalogue",
+    "evaluate",
     "fetch",
     "fingerprint",
     "frames",

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 
+from imkin.calibration import calibrate as _calibrate
+from imkin.calibration import store
 from imkin.comparison import Comparison
 from imkin.comparison import compare as _compare
+from imkin.evaluation import evaluate as _evaluate
 from imkin.grouping import Kin, grouping_of
 from imkin.image import Limits
 from imkin.leakage import Leakage, find_leaks
 from imkin.library import DEFAULT_METHOD, Library, Sample, Scope, threshold_of
+from imkin.measured import Calibration, Evaluation
 from imkin.policy import DEFAULT_RULES, parse_rules
 from imkin.result import Pair, Result, VideoResult
 from imkin.scale.run import running
@@ -177,6 +181,83 @@ def fingerprint(
     """
     with _library(catalogue, jobs=jobs, limits=limits, wanted=Filter()) as library:
         return library.prints(library.fingerprint(_paths(paths), by, turns=turns, progress=progress))
+
+
+def calibrate(
+    paths: Path | Iterable[Path],
+    by: str | Fingerprinter | Iterable[str | Fingerprinter] = (),
+    *,
+    turns: bool = False,
+    false_per_million: float = 1.0,
+    pictures: int = 1000,
+    edited: int = 60,
+    seed: int = 0,
+    save: bool | Path = False,
+    wanted: Filter = Filter(),
+    limits: Limits = Limits(),
+    catalogue: Path | None = None,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> Calibration:
+    """Measure what thresholds mean for your own pictures, and recommend one for each method.
+
+    by: one method or several, default all that can. false_per_million: so many pairs of different pictures may reach
+    the recommended threshold. pictures: so many at most are looked at, at random; edited: so many of them are edited,
+    in every way, in a temporary folder. save: True keeps it for `threshold="auto"`, a path for `auto:PATH`.
+    Raises ImkinError for what cannot be: fewer than 20 different pictures, a method that compares bytes or whole
+    pictures.
+    """
+    methods = list(by) if isinstance(by, Iterable) and not isinstance(by, str) else [by]
+    with _library(catalogue, jobs=jobs, limits=limits, wanted=wanted) as library:
+        found = _calibrate(
+            library,
+            _paths(paths),
+            methods,
+            turns=turns,
+            false_per_million=false_per_million,
+            pictures=pictures,
+            edited=edited,
+            seed=seed,
+            jobs=jobs,
+            progress=progress,
+        )
+    if save:
+        store(found, None if save is True else os.fspath(save))
+    return found
+
+
+def evaluate(
+    paths: Path | Iterable[Path],
+    truth: Path,
+    by: str | Fingerprinter = DEFAULT_METHOD,
+    *,
+    turns: bool = False,
+    threshold: float | str | None = None,
+    max_bits: int | None = None,
+    wanted: Filter = Filter(),
+    limits: Limits = Limits(),
+    catalogue: Path | None = None,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Hold a method against what is known: precision, recall and F1 by threshold, uAP, and the worst errors.
+
+    truth: a CSV with the columns path and group (and role: query or database; and kind), or `decisions`: the pairs
+    that were decided in the catalogue. threshold, max_bits: the one in use, as in `group`. Every pair is compared: the
+    cost grows with the square of the images.
+    Raises ImkinError for what cannot be: a table that is none, or one that names no two of these images as the same.
+    """
+    with _library(catalogue, jobs=jobs, limits=limits, wanted=wanted) as library:
+        return _evaluate(
+            library,
+            _paths(paths),
+            os.fspath(truth),
+            by,
+            turns=turns,
+            threshold=threshold,
+            max_bits=max_bits,
+            progress=progress,
+        )
 
 
 def frames(

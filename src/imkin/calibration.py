@@ -6,20 +6,24 @@ paths ─scan, each method─► pictures ─likely copies out─► n pictures 
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imkin import join, metric, prints
+from imkin.catalogue.thresholds import stored_path
 from imkin.edits import EDITS
 from imkin.engine import local
 from imkin.errors import OutputError, UsageError
 from imkin.library import Library, Sample
 from imkin.measured import Calibrated, Calibration, Likeness, Point
 from imkin.rates import FalseRate, Scores, false_rate
+from imkin.report.files import write_atomic
 from imkin.scan import Progress, Scan
 from imkin.types import QUALITY_FLOOR, Fingerprinter, Prints
 
@@ -46,6 +50,7 @@ def calibrate(
     paths: Sequence[str],
     by: Sequence[str | Fingerprinter] = (),
     *,
+    turns: bool = False,
     false_per_million: float = 1.0,
     pictures: int = 1000,
     edited: int = 60,
@@ -55,15 +60,16 @@ def calibrate(
 ) -> Calibration:
     """Measure what thresholds mean for the pictures under paths, and recommend one for each method.
 
-    by: methods, default all that compare fingerprints. pictures: so many at most, at random. edited: so many of them
-    are edited, in every way of `edits.EDITS`. Raises UsageError for too few pictures and methods that cannot be
-    calibrated, OutputError where the edited pictures find no room in the temporary folder.
+    by: methods, default all that compare fingerprints; turns: those that find turned copies, as they do then.
+    pictures: so many at most, at random. edited: so many of them are edited, in every way of `edits.EDITS`.
+    Raises UsageError for too few pictures and methods that cannot be calibrated, OutputError where the edited pictures
+    find no room in the temporary folder.
     """
     if false_per_million <= 0:
         raise UsageError(f"the false pairs per million must be over 0, not {false_per_million:g}")
     if pictures < FEWEST or edited < 1:
         raise UsageError(f"calibrate at least {FEWEST} pictures and edit at least 1, not {pictures} and {edited}")
-    chosen, left_out = _methods(by)
+    chosen, left_out = _methods(by, turns=turns)
     witnesses = {name: prints.fingerprinter(name) for name in WITNESSES if name not in chosen}
     scans = {
         name: library.scan(paths, method, sample=Sample(seed=seed, most=pictures), progress=progress)
@@ -92,12 +98,32 @@ def calibrate(
     )
 
 
-def _methods(by: Sequence[str | Fingerprinter]) -> tuple[dict[str, Fingerprinter], dict[str, str]]:
+def store(found: Calibration, path: str | None = None) -> str:
+    """Write a calibration where `threshold="auto"` looks for it, in place of the one before; returns the file.
+
+    path: another one, for `auto:PATH`. OutputError.
+    """
+    path = path or stored_path()
+    try:
+        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}") from None
+    write_atomic(path, [f"{json.dumps(asdict(found))}\n".encode()])
+    return path
+
+
+def _methods(by: Sequence[str | Fingerprinter], *, turns: bool) -> tuple[dict[str, Fingerprinter], dict[str, str]]:
     """The methods to calibrate by name, and why others are left out. UsageError: one is named that cannot be."""
     chosen: dict[str, Fingerprinter] = {}
     left_out: dict[str, str] = {}
     for each in by or prints.names():
-        made = prints.fingerprinter(each) if isinstance(each, str) else each
+        try:
+            made = prints.fingerprinter(each, turns=turns) if isinstance(each, str) else each
+        except UsageError:
+            if by or not turns:
+                raise
+            left_out[str(each)] = "does not look at turned and mirrored pictures"
+            continue
         reason = {
             "bytes": "compares bytes, so its threshold is 1 and it finds no edit",
             "gray image": "compares whole pictures, thousands of times dearer a pair than a fingerprint",

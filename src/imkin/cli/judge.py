@@ -38,6 +38,7 @@ def calibrate(
     paths: Paths,
     *,
     by: MANY_BY = None,
+    turns: Annotated[bool, typer.Option("--turns", help="For `--turns` of other commands.")] = False,
     false_per_million: Annotated[
         float, typer.Option("--false-per-million", metavar="X", help="Recommend thresholds for so many false pairs.")
     ] = 1.0,
@@ -58,6 +59,7 @@ def calibrate(
     calibration.json and calibration.html to --out (default imkin-out/<time>; with --json only where --out says).
     """
     from imkin.calibration import calibrate as measure
+    from imkin.calibration import store
     from imkin.report import folder as report_folder
 
     now = datetime.now().astimezone()
@@ -71,6 +73,7 @@ def calibrate(
                 library,
                 paths,
                 by or (),
+                turns=turns,
                 false_per_million=false_per_million,
                 pictures=pictures,
                 edited=edited,
@@ -81,7 +84,7 @@ def calibrate(
         if target is not None:
             _write_calibration(target, found, paths, now, library)
         if save:
-            _save(found, setup)
+            say(f"saved for --threshold auto: {store(found)}", setup=setup)
         for line in [_json(found)] if as_json else _calibration_lines(found):
             write(line)
         if target is not None:
@@ -104,16 +107,6 @@ def _write_calibration(folder: str, found: Calibration, paths: list[str], now: d
         thumbnail=thumbnails(library),
     )
     write_atomic(os.path.join(folder, "calibration.json"), [_json(found).encode()])
-
-
-def _save(found: Calibration, setup: Setup) -> None:
-    from imkin.catalogue.thresholds import stored_path
-    from imkin.report.files import write_atomic
-
-    path = stored_path()
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    write_atomic(path, [_json(found).encode()])
-    say(f"saved for --threshold auto: {path}", setup=setup)
 
 
 def thumbnails(library: Library) -> Callable[[str], bytes | None]:
