@@ -22,7 +22,8 @@ import numpy as np
 
 from imkin import image
 from imkin.sources.video_frames import Look
-from imkin.stills import Choice, keep_frames
+from imkin.stills import keep_frames
+from imkin.stills_result import Choice
 
 LOOKS = {"every frame": Look(), "--skip 10": Look(10), "--skip 100": Look(100), "--keyframes": Look(keyframes=True)}
 

@@ -15,7 +15,8 @@ from imkin.join.seen import Seen
 from imkin.metric import similarity
 from imkin.report.timeline import KeptFrame, SkippedRun, time_code, write_timeline
 from imkin.sources.video_frames import Look
-from imkin.stills import Choice, central, keep_frames
+from imkin.stills import central, keep_frames
+from imkin.stills_result import Choice
 from imkin.types import Prints, Spec
 
 

@@ -43,6 +43,7 @@ LEVELS = {
     "imkin.scan": 3,
     "imkin.scale": 3,
     "imkin.stills": 3,
+    "imkin.stills_result": 3,
     "imkin.library": 3,
     "imkin.searching": 3,
     "imkin.nearby": 3,

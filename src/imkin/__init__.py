@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from imkin.result import Group, Member, Pair, Result, VideoResult
     from imkin.sources import Filter
     from imkin.sources.download import Fetched
-    from imkin.stills import FramesResult
+    from imkin.stills_result import FramesResult
     from imkin.types import Failure, File, Prints, Spec
 
 _HOMES = {
@@ -42,7 +42,7 @@ _HOMES = {
     "Fetched": "imkin.sources.download",
     "File": "imkin.types",
     "Filter": "imkin.sources",
-    "FramesResult": "imkin.stills",
+    "FramesResult": "imkin.stills_result",
     "Group": "imkin.result",
     "ImkinError": "imkin.errors",
     "Leakage": "imkin.leakage",

@@ -22,8 +22,9 @@ from imkin.scale.task import Given, Named, Task
 from imkin.scan import Progress, Scan
 from imkin.sources import Filter
 from imkin.sources.video_frames import Look
-from imkin.stills import BY, Choice, FramesResult, keep_frames
-from imkin.stills import THRESHOLD as FRAMES_THRESHOLD
+from imkin.stills import keep_frames
+from imkin.stills_result import BY, Choice, FramesResult
+from imkin.stills_result import THRESHOLD as FRAMES_THRESHOLD
 from imkin.types import Fingerprinter, Prints
 from imkin.videos import THRESHOLD as VIDEOS_THRESHOLD
 from imkin.videos import group_videos as _group_videos

@@ -17,7 +17,7 @@ from imkin.cli.run import command, finish, logged, progress_bar, report_failures
 
 if TYPE_CHECKING:
     from imkin.result import VideoGroup, VideoMember, VideoResult
-    from imkin.stills import VideoFrames
+    from imkin.stills_result import VideoFrames
 
 SHOWN_GROUPS = 12
 
@@ -62,7 +62,8 @@ def frames(
     are passed over.
     """
     from imkin.sources.video_frames import Look
-    from imkin.stills import Choice, keep_frames
+    from imkin.stills import keep_frames
+    from imkin.stills_result import Choice
 
     look = Look(skip, None if every is None else seconds(every), keyframes)
     choice = Choice(by, threshold, crop, look, max_frames, together)
