@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import sys
 import threading
 import time
@@ -39,7 +40,7 @@ def cluster(tmp_path_factory):
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     from ray.cluster_utils import Cluster
 
-    head = NODE | {"num_gpus": 1, "include_dashboard": False, "_system_config": HEALTH}
+    head = NODE | {"num_gpus": 1, "include_dashboard": False, "include_log_monitor": False, "_system_config": HEALTH}
     made = Cluster(initialize_head=True, head_node_args=head)
     yield made
     made.shutdown()
@@ -73,7 +74,7 @@ def test_two_nodes_give_the_answer_of_one_process_and_one_of_them_may_die(
     ray, cluster, photos, tmp_path, monkeypatch, capfd
 ):
     serial = open_engine("serial")
-    node = cluster.add_node(**NODE)
+    node = cluster.add_node(**NODE, include_log_monitor=False)
     assert everything(ray) == everything(serial)
     parts = ray.partition(read(rows_of, range(11)), 4, Always(runs_of_keys))
 
@@ -113,6 +114,14 @@ def test_what_ray_cannot_do_is_an_error(ray):
     with pytest.raises(UsageError, match="three is no number"):
         ray.reduce(read(fails_at_three, range(9)), sum)
     assert isinstance(next(ray.run(read(dies_at_three, [3]))), Lost)
+
+
+def test_an_address_at_which_nothing_answers_is_told_at_once(cluster):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(UsageError, match=f"no Ray cluster answers at 127.0.0.1:{port}: Connection refused"):
+        open_engine(f"ray:127.0.0.1:{port}")
 
 
 def seen(_):

@@ -230,6 +230,24 @@ def test_a_work_folder_belongs_to_one_job(photos, tmp_path):
         run(task_of([photos / "b"], tmp_path / "work", by="dhash"))
 
 
+def test_a_damaged_shard_is_made_again_and_a_damaged_job_is_told_of(photos, tmp_path):
+    task = task_of([photos], tmp_path / "work")
+    first = grouped(run(task), task)
+    shard = tmp_path / "work" / "prints" / "000001.parquet"
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:100])
+    assert grouped(run(task), task) == first
+    assert shard.read_bytes() == whole
+    items = tmp_path / "work" / "items" / "000001.parquet"
+    items.write_bytes(b"PAR1")
+    shard.unlink()
+    with pytest.raises(UsageError, match="a file of the work folder is damaged"):
+        run(task)
+    (tmp_path / "work" / "job.json").write_text("{")
+    with pytest.raises(UsageError, match=r"job\.json is damaged"):
+        run(task)
+
+
 def listed(photos, target):
     files = sorted(str(path) for path in photos.rglob("*") if path.is_file())
     pq.write_table(pa.table({"id": range(len(files)), "path": files}), target)
@@ -257,6 +275,10 @@ def test_inputs_and_work_may_lie_in_a_store(photos):
     assert read_bytes("memory://bucket/a/broken.png").startswith(b"\x89PNG")
     assert Folder("memory://jobs/one").has("job.json")
     assert grouped(run(task), task) == found
+    pictures = task_of(["memory://bucket"], "memory://jobs/two", by="ssim", wanted=Filter())
+    assert [pair["similarity"] for pair in pairs_of(run(pictures))] == [
+        pair.to_dict()["similarity"] for pair in imkin.pairs(photos, "ssim")
+    ]
     store.rm("/bucket", recursive=True)
     store.rm("/jobs", recursive=True)
 

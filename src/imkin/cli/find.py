@@ -66,12 +66,15 @@ def group(
     Writes a report to --out (default imkin-out/<time>; with --json only where --out says). Changes no image, except
     with --move-to, which can be undone.
     """
+    from imkin.errors import UsageError
     from imkin.grouping import grouping_of
     from imkin.policy import DEFAULT_RULES, parse_rules
     from imkin.report import folder as report_folder
     from imkin.report.json import result_json
 
     if videos:
+        if not scaled.plain(scale):
+            raise UsageError("--engine, --work and --cells go with images, not with --videos")
         _check_for_videos(method, search, grouping, keep, copy_to, move_to, link_to, singles=singles)
         film.group_videos(
             paths,
@@ -92,6 +95,8 @@ def group(
         library = stack.enter_context(setup.library())
         with_report = out is not None or not (as_json or no_report)
         target = stack.enter_context(report_folder.prepared(out, now=now)) if with_report else None
+        if singles and not scaled.plain(scale):
+            raise UsageError("--singles lays out images that are like no other, which a job over shards only counts")
         over = stack.enter_context(scaled.find(job, scale, method, library, setup))
         scanned = over.scanned if over else job.scan(library, setup)
         found: Sequence[Pair] | Iterator[Pair]

@@ -40,6 +40,11 @@ class Made:
         return prints.fingerprinter(by, turns=self.method.turns) if isinstance(by, str) else by
 
 
+def plain(scale: Scale) -> bool:
+    """Whether one machine's threads do, without shards."""
+    return scale.work is None and scale.engine == "local" and not scale.cells
+
+
 @contextmanager
 def find(job: Job, scale: Scale, method: Method, library: Library, setup: Setup) -> Iterator[Found | None]:
     """What a job over shards found; None where one machine's threads do without. UsageError for options that clash."""
@@ -50,7 +55,7 @@ def find(job: Job, scale: Scale, method: Method, library: Library, setup: Setup)
         raise UsageError(f"--gpus-per-actor is 0 or more, not {scale.gpus_per_actor:g}")
     if scale.gpus_per_actor and not (scale.engine == "ray" or scale.engine.startswith("ray:")):
         raise UsageError("--gpus-per-actor goes with --engine ray")
-    if scale.work is None and scale.engine == "local" and not scale.cells:
+    if plain(scale):
         yield None
         return
     with ExitStack() as stack:

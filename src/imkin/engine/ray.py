@@ -34,6 +34,8 @@ log = logging.getLogger("imkin")
 
 # How long the workers may say nothing before the log says what is waited for.
 SILENCE_S = 60.0
+# How long a cluster's address may take to be reached.
+ANSWER_S = 10.0
 
 
 def _quiet() -> None:
@@ -46,6 +48,17 @@ def _quiet() -> None:
     worker.print_to_stdstream = note
 
 
+def _check(address: str) -> None:
+    """UsageError if nothing listens at HOST:PORT; Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or "://" in address:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
+    except OSError as error:
+        raise UsageError(f"no Ray cluster answers at {address}: {error.strerror or error}") from None
+
+
 def join(address: str, *, jobs: int | None = None) -> RayEngine:
     """The cluster at an address; "": the one that RAY_ADDRESS or this machine has, else a new one on this machine.
 
@@ -53,6 +66,7 @@ def join(address: str, *, jobs: int | None = None) -> RayEngine:
     """
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     _quiet()
+    _check(address)
     if ray.is_initialized():
         return RayEngine(owned=False)
     try:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from imkin import image
 from imkin.catalogue import Database
 from imkin.engine import local
+from imkin.errors import UsageError
 from imkin.findings import gray_indices
 from imkin.join.ssim_store import GrayStore
 from imkin.scale.job import grays_name, items_name, prints_name
@@ -40,7 +41,7 @@ class Scanner:
 
     def _scan(self, shard: int, fingerprinter: Fingerprinter) -> tuple[int, int]:
         name = prints_name(shard)
-        if not self.folder.has(name):
+        if not self._has(name):
             items = shards.items_of(self.folder.read(items_name(shard)))
             with tempfile.TemporaryDirectory(prefix="imkin-") as temporary, GrayStore(temporary) as grays:
                 kept = grays if fingerprinter.spec.kind == "gray image" else None
@@ -54,6 +55,16 @@ class Scanner:
             made = shards.Shard(done.files, done.root, done.prints.quality, values, done.failures)
             self.folder.write(name, shards.shard_bytes(made))
         return shards.counts_of(self.folder.read(name))
+
+    def _has(self, name: str) -> bool:
+        """Whether the file is there and whole: a disk may have lost a part of it."""
+        if not self.folder.has(name):
+            return False
+        try:
+            shards.counts_of(self.folder.read(name))
+        except UsageError:
+            return False
+        return True
 
 
 def values_of(values: NDArray[np.generic]) -> NDArray[np.uint8]:

@@ -71,7 +71,10 @@ def open_job(task: Task) -> Job:
         "shard": task.shard,
     }
     if folder.has(JOB):
-        told = json.loads(folder.read(JOB))
+        try:
+            told = json.loads(folder.read(JOB))
+        except ValueError as error:
+            raise UsageError(f"{folder.at(JOB)} is damaged ({error}); choose another --work, or remove it") from None
         if told["asked"] != asked:
             other = ", ".join(name for name, value in asked.items() if told["asked"].get(name) != value)
             raise UsageError(f"{task.work} holds a job with other {other}; choose another --work, or remove it")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imkin.errors import MissingExtraError
+from imkin.errors import MissingExtraError, UsageError
 from imkin.sources.listed import Listed
 from imkin.types import Failure, File
 
@@ -47,9 +47,19 @@ def _written(columns: dict[str, Any], counts: dict[str, int]) -> bytes:
     return buffer.getvalue()
 
 
+def _opened(read: Callable[..., Any], data: bytes, **options: Any) -> Any:
+    """What a function of `pyarrow.parquet` reads. UsageError for bytes that are not what was written."""
+    arrow, _ = _arrow()
+    try:
+        return read(io.BytesIO(data), **options)
+    except (arrow.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"a file of the work folder is damaged ({reason}); choose another --work") from None
+
+
 def _columns(data: bytes, names: Sequence[str] | None = None) -> tuple[dict[str, list[Any]], dict[str, int]]:
     _, parquet = _arrow()
-    rows = parquet.read_table(io.BytesIO(data), columns=names)
+    rows = _opened(parquet.read_table, data, columns=names)
     return {name: rows.column(name).to_pylist() for name in rows.column_names}, json.loads(
         rows.schema.metadata[_COUNTS]
     )
@@ -103,14 +113,14 @@ def shard_bytes(shard: Shard) -> bytes:
 def counts_of(data: bytes) -> tuple[int, int]:
     """How many files and how many failures `shard_bytes` holds."""
     _, parquet = _arrow()
-    counts = json.loads(parquet.read_schema(io.BytesIO(data)).metadata[_COUNTS])
+    counts = json.loads(_opened(parquet.read_schema, data).metadata[_COUNTS])
     return counts["files"], counts["failures"]
 
 
 def prints_of(data: bytes) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64], NDArray[np.uint8]]:
     """Of the files of a shard: sha256 (n, 32), quality (n,), root (n,), values (n, bytes)."""
     _, parquet = _arrow()
-    rows = parquet.read_table(io.BytesIO(data), columns=["sha256", "quality", "root", "value"])
+    rows = _opened(parquet.read_table, data, columns=["sha256", "quality", "root", "value"])
     count = json.loads(rows.schema.metadata[_COUNTS])["files"]
     rows = rows.slice(0, count).combine_chunks()
     return (
@@ -168,7 +178,7 @@ def rows_bytes(rows: NDArray[np.void]) -> bytes:
 def rows_of(data: bytes, kind: np.dtype[np.void]) -> NDArray[np.void]:
     """What `rows_bytes` holds, as rows of this kind; fields beyond those of the kind are not read."""
     _, parquet = _arrow()
-    table = parquet.read_table(io.BytesIO(data), columns=list(kind.names or ()))
+    table = _opened(parquet.read_table, data, columns=list(kind.names or ()))
     rows = np.empty(table.num_rows, kind)
     for name in kind.names or ():
         column = table.column(name)
