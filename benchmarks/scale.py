@@ -5,6 +5,7 @@ python benchmarks/scale.py growth OUT.svg   100,000, 300,000, 1,000,000 and 3,00
 python benchmarks/scale.py shuffle          nanoseconds of a row that goes through a partition
 python benchmarks/scale.py cells            recall of coarse cells on drawn vectors
 python benchmarks/scale.py groups N FILE    a report of N groups, to be opened
+python benchmarks/scale.py driver PAIRS     what the driver of a job holds: 100,000 images with so many pairs in files
 """
 
 import json
@@ -174,6 +175,33 @@ def cells(n: int = 40_000, dim: int = 256) -> dict:
     return facts | {"pairs": len(pairs), "sample": there, "recall": round(met / there, 4)}
 
 
+def driver(count: int, images: int = 100_000) -> dict:
+    """Groups of 1,000 with random pairs in files of a million, grouped and read through."""
+    from imkin.scale import kept, outcome
+    from imkin.sources.place import Folder
+
+    facts, rng, method = {"pairs asked for": count}, np.random.default_rng(0), spec("phash")
+    prints = Prints(method, np.empty((images, 0), np.uint8), np.ones(images, np.float32))
+    scanned = Scan(rows(images), np.zeros(images, np.int64), prints, (), images, images, 0, 0)
+    facts["rows peak MB"] = round(peak_mb())
+    engine = open_engine("serial")
+    with tempfile.TemporaryDirectory() as work:
+        keep, parts = kept.Keep(Folder(work), "p"), []
+        for _ in range(-(-count // 1_000_000)):
+            a = rng.integers(0, images, 1_000_000)
+            b = a // 1000 * 1000 + rng.integers(0, 1000, 1_000_000)
+            near = pairing.pair_rows(a, b, rng.random(1_000_000).astype(np.float32))
+            parts.append(keep(pairing.Near(near)))
+        joined = kept.Joined(Folder(work), pairing.PAIR, tuple(part.name for part in parts), count)
+        tree = timed(facts, "forest", lambda: joined.forest(engine))
+        numbers = np.arange(images)
+        found = outcome.Found(scanned, numbers, numbers, joined, tree, None, {}, images, (), ())
+        result = timed(facts, "groups", lambda: found.group(threshold=0.5))
+        facts["groups found"] = len(result.groups)
+        facts["pairs read"] = timed(facts, "pairs", lambda: sum(1 for _ in found.pairs()))
+    return facts
+
+
 def groups(count: int, target: str) -> dict:
     """A page of so many groups of four, with a drawn picture each."""
     n, facts, method = count * 20, {"groups": count}, spec("phash")
@@ -193,7 +221,12 @@ def main() -> None:
     if verb == "growth":
         growth(words[0])
         return
-    work = {"run": lambda: run(int(words[0])), "shuffle": shuffle, "cells": cells}
+    work = {
+        "driver": lambda: driver(int(words[0])),
+        "run": lambda: run(int(words[0])),
+        "shuffle": shuffle,
+        "cells": cells,
+    }
     work["groups"] = lambda: groups(int(words[0]), words[1])
     print(json.dumps(work[verb]()))
 

@@ -73,7 +73,10 @@ def join(address: str, *, jobs: int | None = None) -> RayEngine:
         ray.init(address=address or "auto", **options)
     except (ConnectionError, exceptions.RayError, ValueError) as error:
         if address:
-            raise UsageError(f"no Ray cluster answers at {address}: {str(error).splitlines()[0]}") from None
+            reason = str(error).splitlines()[0]
+            raise UsageError(
+                f"no Ray cluster answers at {address}: {reason}; it needs the same Ray, RAY_AUTH_MODE and token as here"
+            ) from None
         ray.init(address="local", num_cpus=jobs, include_dashboard=False, **options)
     return RayEngine(owned=True)
 

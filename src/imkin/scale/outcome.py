@@ -184,7 +184,7 @@ def _result(found: Found, threshold: float, how: Grouping, references: int, rule
     made: list[Group] = []
     for number, members in enumerate(groups):
         own = rows[int(starts[number]) : int(starts[number + 1])]
-        one = findings.group_of(members, found.scanned, _similar(kin, own), rules, references)
+        one = findings.group_of(members, found.scanned, _similar(kin, np.asarray(own)), rules, references)
         made.append(replace(one, pairs=Told(own, found.scanned.files)))
     removable = [member for one in made for member in one.members if member.removable]
     unique_images = found.images - sum(len(one.members) - 1 for one in made)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any, overload
@@ -16,17 +18,17 @@ from imkin.scale.pairing import PairRows, relation_of
 from imkin.types import File
 
 # Rows that are sorted in memory at once, about; more go into BUCKETS files first.
-IN_MEMORY = 4_000_000
+IN_MEMORY = 1_000_000
 BUCKETS = 256
 NAMED_AT_ONCE = 10_000
 
 Key = Callable[[PairRows], NDArray[np.int64]]
 
 
-def sorted_rows(chunks: Iterator[PairRows], key: Key, keys: int) -> tuple[NDArray[np.int64], PairRows]:
+def sorted_rows(chunks: Iterator[PairRows], key: Key, keys: int) -> tuple[NDArray[np.int64], PairRows | Stored]:
     """All rows by (key, left, right), each once: where each key's start, (keys + 1,), and the rows.
 
-    key: of rows, 0..keys-1. The rows are an array in memory, or one on disk that is gone when nobody has it any more.
+    key: of rows, 0..keys-1. Few rows are in memory, many on disk.
     """
     held: list[PairRows] = []
     for rows in chunks:
@@ -46,9 +48,7 @@ def _in_order(rows: PairRows, key: Key, keys: int) -> tuple[NDArray[np.int64], P
     return np.bincount(owner[fresh], minlength=keys).astype(np.int64), rows[fresh]
 
 
-def _by_disk(
-    held: list[PairRows], chunks: Iterator[PairRows], key: Key, keys: int
-) -> tuple[NDArray[np.int64], PairRows]:
+def _by_disk(held: list[PairRows], chunks: Iterator[PairRows], key: Key, keys: int) -> tuple[NDArray[np.int64], Stored]:
     kind, counts, total = held[0].dtype, np.zeros(keys, np.int64), 0
     with tempfile.TemporaryDirectory(prefix="imkin-") as folder:
         for rows in chain(held, chunks):
@@ -58,22 +58,57 @@ def _by_disk(
             for number in np.unique(bucket).tolist():
                 with open(f"{folder}/{number}", "ab") as file:
                     rows[order[starts[number] : starts[number + 1]]].tofile(file)
-        # Closed at once: the array over it keeps what was written as long as somebody has it.
-        with tempfile.TemporaryFile(prefix="imkin-") as target:
-            for number in range(BUCKETS):
-                if os.path.exists(f"{folder}/{number}"):
-                    more, rows = _in_order(np.fromfile(f"{folder}/{number}", kind), key, keys)
-                    rows.tofile(target)
-                    counts += more
-                    total += len(rows)
-            target.flush()
-            return np.concatenate([[0], np.cumsum(counts)]), np.memmap(target, kind, "r", shape=(total,))
+        target = _File()
+        for number in range(BUCKETS):
+            if os.path.exists(f"{folder}/{number}"):
+                more, rows = _in_order(np.fromfile(f"{folder}/{number}", kind), key, keys)
+                target.write(rows)
+                counts += more
+                total += len(rows)
+        return np.concatenate([[0], np.cumsum(counts)]), Stored(target, kind, 0, total)
+
+
+class _File:
+    """A temporary file that is gone with the last of those that read it. One thread writes, before all reading."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile(prefix="imkin-")  # noqa: SIM115 - closed when nobody has it any more
+        self._lock = threading.Lock()
+        weakref.finalize(self, self._file.close)
+
+    def write(self, rows: PairRows) -> None:
+        self._file.write(rows.tobytes())
+
+    def read(self, kind: np.dtype[np.void], start: int, count: int) -> PairRows:
+        with self._lock:
+            self._file.seek(start * kind.itemsize)
+            return np.frombuffer(self._file.read(count * kind.itemsize), kind)
+
+
+class Stored:
+    """Rows start..stop-1 of a temporary file, in memory only while they are looked at: `np.asarray` reads them.
+
+    A memory map would do, but its pages count as the process' own until the system wants them back.
+    """
+
+    def __init__(self, file: _File, kind: np.dtype[np.void], start: int, stop: int) -> None:
+        self._file, self._kind, self._start, self._stop = file, kind, start, stop
+
+    def __len__(self) -> int:
+        return self._stop - self._start
+
+    def __getitem__(self, part: slice) -> Stored:
+        start, stop, _ = part.indices(len(self))
+        return Stored(self._file, self._kind, self._start + start, self._start + max(start, stop))
+
+    def __array__(self, dtype: object = None, copy: object = None) -> PairRows:
+        return self._file.read(self._kind, self._start, len(self))
 
 
 class Told(Sequence[Pair]):
     """Pairs of files, named when they are asked for. rows: left and right are positions among the files."""
 
-    def __init__(self, rows: PairRows, files: Sequence[File]) -> None:
+    def __init__(self, rows: PairRows | Stored, files: Sequence[File]) -> None:
         self._rows, self._files = rows, files
 
     def __len__(self) -> int:
@@ -90,7 +125,8 @@ class Told(Sequence[Pair]):
     def __getitem__(self, at: int | slice) -> Pair | Told:
         if isinstance(at, slice):
             return Told(self._rows[at], self._files)
-        return self._pair(self._rows[at])
+        row = range(len(self))[at]
+        return self._pair(np.asarray(self._rows[row : row + 1])[0])
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and len(self) == len(other) and all(map(_equal, self, other))
