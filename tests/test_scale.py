@@ -21,6 +21,7 @@ from imkin import prints
 from imkin.engine import open_engine
 from imkin.errors import UsageError
 from imkin.library import Library
+from imkin.scale.fingerprints import Scanner
 from imkin.scale.run import find
 from imkin.scale.task import Task
 from imkin.sources import Filter
@@ -208,6 +209,7 @@ KILLED = """
 import sys, time
 from test_scale import Counting, task_of
 from imkin.engine import open_engine
+from imkin.scale.fingerprints import Scanner
 from imkin.scale.run import find
 from imkin.scale.task import Task
 
@@ -228,6 +230,16 @@ def test_a_work_folder_belongs_to_one_job(photos, tmp_path):
         run(task_of([photos / "a"], tmp_path / "work"))
     with pytest.raises(UsageError, match="other method"):
         run(task_of([photos / "b"], tmp_path / "work", by="dhash"))
+
+
+def test_batches_that_are_decoded_ahead_give_the_same_shard(photos, tmp_path):
+    task = task_of([photos], tmp_path / "work", shard=50)
+    run(task)
+    shard = tmp_path / "work" / "prints" / "000000.parquet"
+    first = shard.read_bytes()
+    shard.unlink()
+    Scanner(Folder(task.work), task.make, task.limits, threads=3)()(0)
+    assert shard.read_bytes() == first
 
 
 def test_a_damaged_shard_is_made_again_and_a_damaged_job_is_told_of(photos, tmp_path):

@@ -27,12 +27,17 @@ from imkin.types import Failure, Fingerprinter
 
 @dataclass(frozen=True, slots=True)
 class Scanner:
-    """The step that fingerprints a shard. make: loads the method, once a worker. private: see `Filter`."""
+    """The step that fingerprints a shard. make: loads the method, once a worker. private: see `Filter`.
+
+    threads: that read, decode and embed batches of pictures; with several the next batches are ready while a network
+    on a graphics processor is busy with one.
+    """
 
     folder: Folder
     make: Make
     limits: image.Limits
     private: bool = False
+    threads: int = 1
 
     def __call__(self) -> Callable[[int], tuple[int, int]]:
         """Shard → how many files and failures it has; its file is written when this is known."""
@@ -45,7 +50,7 @@ class Scanner:
             items = shards.items_of(self.folder.read(items_name(shard)))
             with tempfile.TemporaryDirectory(prefix="imkin-") as temporary, GrayStore(temporary) as grays:
                 kept = grays if fingerprinter.spec.kind == "gray image" else None
-                done = fingerprinted(items, fingerprinter, self.limits, temporary, kept, private=self.private)
+                done = self._scanned(items, fingerprinter, temporary, kept)
                 values = values_of(done.prints.values)
                 if kept:
                     # Before the rows that name it: a shard whose rows are there is whole.
@@ -55,6 +60,23 @@ class Scanner:
             made = shards.Shard(done.files, done.root, done.prints.quality, values, done.failures)
             self.folder.write(name, shards.shard_bytes(made))
         return shards.counts_of(self.folder.read(name))
+
+    def _scanned(
+        self, items: Sequence[Listed], fingerprinter: Fingerprinter, folder: str, grays: GrayStore | None
+    ) -> Scan:
+        """What comes of the items of a shard; those with an address are downloaded into the folder first."""
+        with _catalogue() as database:
+            ready, failures = _ready(items, folder, self.limits, private=self.private)
+            return scan(
+                ready,
+                fingerprinter,
+                database=database,
+                limits=self.limits,
+                engine=local.threads(self.threads),
+                found=len(items),
+                grays=grays,
+                failures=failures,
+            )
 
     def _has(self, name: str) -> bool:
         """Whether the file is there and whole: a disk may have lost a part of it."""
@@ -72,30 +94,6 @@ def values_of(values: NDArray[np.generic]) -> NDArray[np.uint8]:
     values = np.ascontiguousarray(values)
     width = values.dtype.itemsize * (values.shape[1] if values.ndim > 1 else 1)
     return values.view(np.uint8).reshape(-1, width)
-
-
-def fingerprinted(
-    items: Sequence[Listed],
-    fingerprinter: Fingerprinter,
-    limits: image.Limits,
-    folder: str,
-    grays: GrayStore | None,
-    *,
-    private: bool,
-) -> Scan:
-    """What comes of the items of a shard; those with an address are downloaded into the folder first."""
-    with _catalogue() as database:
-        ready, failures = _ready(items, folder, limits, private=private)
-        return scan(
-            ready,
-            fingerprinter,
-            database=database,
-            limits=limits,
-            engine=local.serial,
-            found=len(items),
-            grays=grays,
-            failures=failures,
-        )
 
 
 class _catalogue:  # noqa: N801 - a context, not a thing

@@ -31,6 +31,8 @@ from imkin.types import QUALITY_FLOOR, Failure, File, Prints, Spec
 
 Indices = NDArray[np.int64]
 
+# Threads of a worker with a graphics processor: decoding a batch takes longer than its network.
+GPU_THREADS = 4
 # Codes by which the plan of a join is chosen, and vectors that cells are trained on.
 SAMPLE = 20_000
 
@@ -105,7 +107,8 @@ def find(
 
 def _scanned(job: Job, task: Task, engine: Engine, progress: Progress | None) -> tuple[list[int], tuple[Failure, ...]]:
     """Files of each shard, 0 for a lost one, and the lost ones."""
-    scanner = Scanner(job.folder, task.make, task.limits, task.wanted.allow_private)
+    threads = GPU_THREADS if task.gpus_per_worker else 1
+    scanner = Scanner(job.folder, task.make, task.limits, task.wanted.allow_private, threads)
     counts: list[int] = []
     lost: list[Failure] = []
     for shard, result in enumerate(engine.run(Blocks(range(job.shards)).map(scanner, gpus=task.gpus_per_worker))):
