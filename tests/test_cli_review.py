@@ -5,7 +5,9 @@ import subprocess
 import sys
 
 import httpx2
+from typer.testing import CliRunner
 
+from imkin.cli import app
 from reviewing import lay_photos
 
 
@@ -16,7 +18,10 @@ def command(*words, cache):
 def test_the_command_scans_serves_the_page_under_the_printed_address_and_ends_on_interruption(tmp_path):
     lay_photos(tmp_path / "photos", count=1)
     process = subprocess.Popen(
-        command(str(tmp_path / "photos"), cache=tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(str(tmp_path / "photos"), "--by", "phash", cache=tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         address = process.stdout.readline().strip()
@@ -41,7 +46,6 @@ def test_the_command_scans_serves_the_page_under_the_printed_address_and_ends_on
 
 def test_a_review_without_a_catalogue_is_refused(tmp_path):
     lay_photos(tmp_path / "photos", count=1)
-    words = [sys.executable, "-m", "imkin", "review", str(tmp_path / "photos"), "--no-catalogue"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
-    assert (done.returncode, done.stdout) == (2, "")
+    done = CliRunner().invoke(app, ["review", str(tmp_path / "photos"), "--no-catalogue"])
+    assert (done.exit_code, done.stdout) == (2, "")
     assert "saves what you decide in the catalogue: leave out --no-catalogue" in done.stderr

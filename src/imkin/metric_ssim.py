@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import correlate1d, uniform_filter
 
 Gray = NDArray[np.uint8]
 Shape = tuple[int, int]
@@ -81,6 +80,9 @@ def ssim_map(a: Gray, b: Gray) -> NDArray[np.float64]:
 
     Equals the map of skimage.metrics.structural_similarity(a, b, full=True).
     """
+    # Half a second to load, which every command and worker would spend, although few measure SSIM.
+    from scipy.ndimage import uniform_filter
+
     x, y = a.astype(np.float64), b.astype(np.float64)
 
     def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -122,6 +124,8 @@ def ms_ssim(a: Gray, b: Gray) -> float:
 
 def _gaussian_terms(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Luminance and contrast-structure of each whole Gaussian window."""
+    from scipy.ndimage import correlate1d
+
     offset = np.arange(GAUSS_WINDOW) - GAUSS_WINDOW // 2
     kernel = np.exp(-(offset**2) / (2 * GAUSS_SIGMA**2))
     kernel /= kernel.sum()
