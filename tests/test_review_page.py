@@ -92,6 +92,39 @@ def test_a_person_decides_by_keys_reloads_applies_the_plan_and_takes_it_back(chr
         says(page, "#progress", "3 of 3 groups decided")
 
 
+def test_the_whole_way_can_be_gone_by_keys_alone(chromium, photos, tmp_path):
+    before = files(photos)
+
+    def tab_to(page, name):
+        for _ in range(8):
+            if page.evaluate("document.activeElement.id") == name:
+                return
+            page.keyboard.press("Tab")
+        raise AssertionError(f"the keyboard does not come to {name}")
+
+    with session_on(photos, tmp_path / "c.sqlite") as session, review(chromium, session) as page:
+        says(page, "#why", "largest")
+        for _ in range(3):
+            page.keyboard.press("Enter")
+        says(page, "#progress", "3 of 3 groups decided")
+        page.keyboard.press("p")
+        page.wait_for_selector("#apply")
+        tab_to(page, "apply")
+        page.keyboard.press("Enter")
+        page.keyboard.press("Enter")
+        says(page, ".result", "6 files done")
+        assert page.evaluate("document.activeElement.textContent") == "Close"
+        assert len(files(photos)) == 3
+        tab_to(page, "undo-run")
+        page.keyboard.press("Enter")
+        says(page, ".result", "6 files are back")
+        assert page.evaluate("document.activeElement.textContent") == "Close"
+        page.keyboard.press("Enter")
+        assert page.locator("dialog[open]").count() == 0
+        says(page, "#finished h2", "All decided")
+        assert files(photos) == before
+
+
 def test_decisions_are_there_after_a_restart(chromium, photos, tmp_path):
     with session_on(photos, tmp_path / "c.sqlite") as session, review(chromium, session) as page:
         page.keyboard.press("d")

@@ -199,7 +199,7 @@ def test_a_job_whose_process_dies_fails_and_the_service_goes_on(client, service)
 @pytest.mark.skipif(os.name != "posix", reason="there is no limit of memory to set")
 def test_a_job_takes_no_more_memory_than_it_is_allowed(tmp_path):
     (tmp_path / "photos").mkdir()
-    Image.new("RGB", (10_000, 7_000)).save(tmp_path / "photos" / "large.png", compress_level=1)
+    Image.new("RGB", (12_000, 10_000)).save(tmp_path / "photos" / "large.png", compress_level=1)
     jobs, ended = Jobs(str(tmp_path / "c.sqlite"), 512 * 2**20), threading.Event()
     wanted = Wanted([str(tmp_path / "photos")], "phash", False, 0.9, "transitive", "trash", "bytes", 0, True)
     job = jobs.start("scan", asdict(wanted), then=lambda _: ended.set())

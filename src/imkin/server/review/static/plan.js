@@ -56,6 +56,7 @@ export class PlanDialog {
 
   fail(message) {
     this.dialog.replaceChildren(make("h2", { id: "plan-title" }, "The plan"), make("p", { class: "warning", role: "alert" }, message), closing(this.dialog));
+    this.focus("button");
   }
 
   draw() {
@@ -118,6 +119,8 @@ export class PlanDialog {
     const stop = make("button", { type: "button", class: "quiet" }, "Stop");
     stop.addEventListener("click", () => { stop.disabled = true; post("/task/stop"); });
     this.dialog.replaceChildren(make("h2", { id: "plan-title" }, "At work"), bar, words, make("div", { class: "buttons" }, stop));
+    // Not on «Stop»: who holds Enter down a little longer must not stop what they began.
+    this.focus("h2");
     this.running = true;
     try {
       await start();
@@ -150,6 +153,14 @@ export class PlanDialog {
     this.about.run = back ? null : counts.done ? task.run : this.about.run;
     const buttons = this.about.run && !back ? [this.undoButton(this.about.run)] : [];
     this.dialog.replaceChildren(...body, closing(this.dialog, ...buttons));
+    this.focus("button");
+  }
+
+  // What had the keyboard is gone: it stays in the dialog, at the first of these.
+  focus(what) {
+    const first = this.dialog.querySelector(what);
+    if (what === "h2") first.tabIndex = -1;
+    first?.focus();
   }
 
   undoButton(run) {
