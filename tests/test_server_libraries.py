@@ -1,10 +1,14 @@
 """Libraries over HTTP: made, filled, searched, grouped, and nothing lost that was acknowledged."""
 
+import io
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from drawn import picture as scene
 from imkin.collection import Collection
 from imkin.library import Library
 from pictures import drawn, parts, sha256
@@ -71,6 +75,26 @@ def test_the_most_similar_come_first_and_top_and_threshold_bound_them(client, ph
     assert found(client, drawn(1), threshold=0.9, top=1) == [a]
     form = client.post("/api/v1/search", files=parts(drawn(1)), data={"library": "photos", "top": "2"})
     assert len(form.json()["matches"]) == 2
+
+
+def test_a_search_by_auto_tells_how_what_it_found_is_related_to_what_was_sent(client):
+    def png(pixels):
+        out = io.BytesIO()
+        Image.fromarray(np.ascontiguousarray(pixels)).save(out, "PNG")
+        return out.getvalue()
+
+    first, other = (scene(seed, width=320, height=240) for seed in (1, 2))
+    client.post("/api/v1/libraries", json={"name": "related", "by": "auto"})
+    client.post("/api/v1/libraries/related/images", files=parts(png(first), png(other)))
+    found = [
+        client.post("/api/v1/search", files=parts(png(sent)), params={"library": "related", "top": 2}).json()["matches"]
+        for sent in (first, np.rot90(first), first[::2, ::2])
+    ]
+    assert [matches[0]["sha256"] for matches in found] == [sha256(png(first))] * 3
+    assert [matches[0]["relation"] for matches in found] == ["identical bytes", "turned", "resized or re-encoded"]
+    assert found[1][0]["evidence"]["turn"] == 1
+    assert set(found[0][1]) == {"sha256", "name", "similarity"}
+    client.delete("/api/v1/libraries/related")
 
 
 def test_what_is_added_and_removed_shows_at_once(client, photos):

@@ -9,6 +9,6 @@ workers    processes for what strangers send     working    what such a process 
 libraries  routes over libraries, and search     shelf      the libraries of the catalogue
 folders    routes that scan the roots            carrying   routes that apply plans and undo runs
 jobs       work that outlasts a request          jobbing    what a job's process does
-limit      memory that a process may take
+limit      memory that a process may take       related    how what a search found is related
 plans      plans by id                           names      what clients see of paths
 """

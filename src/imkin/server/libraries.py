@@ -12,6 +12,7 @@ from imkin.errors import UsageError
 from imkin.result import rounded
 from imkin.server.images import UPLOAD_ERRORS, method_of, named, settled, upload_body
 from imkin.server.problems import Problem, responses
+from imkin.server.related import relations_of
 from imkin.server.schemas import (
     AddedOf,
     LibraryAsked,
@@ -111,6 +112,7 @@ def remove(library: Named, sha256: Content, service: OfService) -> Response:
     "/search",
     summary="The images of a library that are most similar to one",
     responses={**UPLOAD_ERRORS, **responses(404, 409)},
+    response_model_exclude_none=True,
     openapi_extra=upload_body("/api/v1/search?library=photos&top=5", most=1, library={"type": "string"}),
 )
 async def search(request: Request, service: OfService, _: Annotated[SearchQuery, Query()]) -> Matches:
@@ -128,14 +130,21 @@ async def search(request: Request, service: OfService, _: Annotated[SearchQuery,
         ((*found,),) = await asyncio.to_thread(
             collection.search_prints, made, [answer["rows"][0]["sha256"]], top=asked.top, threshold=asked.threshold
         )
+        sha256 = answer["rows"][0]["sha256"]
+        related = await asyncio.to_thread(relations_of, collection, made, sha256, found)
     roots = service.settings.roots
     return Matches(
         library=collection.name,
         method=collection.method,
         low_quality=bool(made.quality[0] < QUALITY_FLOOR),
         matches=[
-            MatchOf(sha256=each.sha256, name=member_name(each.name, roots), similarity=rounded(each.similarity))
-            for each in found
+            MatchOf(
+                sha256=each.sha256,
+                name=member_name(each.name, roots),
+                similarity=rounded(each.similarity),
+                **(relation or {}),
+            )
+            for each, relation in zip(found, related, strict=True)
         ],
     )
 

@@ -45,7 +45,7 @@ class MemberOf(BaseModel):
 
 
 class PairOf(BaseModel):
-    """Two images, by id, that are alike."""
+    """Two images, by id, that are alike. With `auto` also `relation`, what was done to one, and its `evidence`."""
 
     model_config = ConfigDict(extra="allow")
     a: int
@@ -241,11 +241,17 @@ class SearchAsked(BaseModel):
 
 
 class MatchOf(BaseModel):
-    """An image of a library, and how similar it is to the one that was sent."""
+    """An image of a library, and how similar it is to the one that was sent.
+
+    relation: what was done to one of the two, where the method (`auto`) tells; evidence: what says so, `a` being the
+    image that was sent.
+    """
 
     sha256: str
     name: str
     similarity: float
+    relation: str | None = None
+    evidence: dict[str, Any] | None = None
 
 
 class Matches(BaseModel):
