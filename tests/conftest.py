@@ -2,6 +2,10 @@
 
 from pathlib import Path
 
+# Before NumPy and torch are loaded: there is a test process on every core already, and threads that wait for each
+# other there make a matrix product ten times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 from hypothesis import settings
 

@@ -18,6 +18,9 @@ import pytest
 import imkin
 from drawn import picture, write
 
+# Where the method does not matter: the quickest to begin.
+PHASH = ("--by", "phash")
+
 
 @pytest.fixture
 def run(tmp_path):
@@ -64,15 +67,15 @@ def test_group_prints_groups_and_a_summary_and_writes_a_report(run, photos):
 
 
 def test_json_is_what_the_python_call_returns(run, photos):
-    done = run("group", photos, "--json", "--threshold", "0.8", "--grouping", "star")
-    assert json.loads(done.stdout) == imkin.group(photos, threshold=0.8, grouping="star").to_dict()
+    done = run("group", photos, *PHASH, "--json", "--threshold", "0.8", "--grouping", "star")
+    assert json.loads(done.stdout) == imkin.group(photos, by="phash", threshold=0.8, grouping="star").to_dict()
     assert list(run.home.iterdir()) == []
 
 
 def test_the_report_holds_the_same_object_and_the_facts_of_the_run(run, photos):
-    run("group", photos / "a", photos / "b", "--across", "--out", "out", "--sample", "1.0")
+    run("group", photos / "a", photos / "b", "--across", *PHASH, "--out", "out", "--sample", "1.0")
     report = json.loads((run.home / "out" / "report.json").read_bytes())
-    printed = json.loads(run("group", photos / "a", photos / "b", "--across", "--json").stdout)
+    printed = json.loads(run("group", photos / "a", photos / "b", "--across", *PHASH, "--json").stdout)
     assert {key: report[key] for key in printed} == printed
     assert report["folder_list"] == [str(photos / "a"), str(photos / "b")]
     assert (report["compare_mode"], report["compare_scope"]) == ("full", "inter_folder")
@@ -83,18 +86,18 @@ def test_the_report_holds_the_same_object_and_the_facts_of_the_run(run, photos):
 
 
 def test_an_older_report_is_never_overwritten(run, photos):
-    assert run("group", photos, "--out", "out").returncode == 0
+    assert run("group", photos, *PHASH, "--out", "out").returncode == 0
     before = (run.home / "out" / "report.json").read_bytes()
-    done = run("group", photos, "--out", "out")
+    done = run("group", photos, *PHASH, "--out", "out")
     assert done.returncode == 2
     assert b"holds a report already" in done.stderr
     assert (run.home / "out" / "report.json").read_bytes() == before
 
 
 def test_pairs_are_csv_or_json_lines(run, photos):
-    rows = list(csv.reader(io.StringIO(run("pairs", photos).stdout.decode())))
+    rows = list(csv.reader(io.StringIO(run("pairs", photos, *PHASH).stdout.decode())))
     assert rows[0] == ["a", "b", "similarity"]
-    lines = [json.loads(line) for line in run("pairs", photos, "--json").stdout.splitlines()]
+    lines = [json.loads(line) for line in run("pairs", photos, *PHASH, "--json").stdout.splitlines()]
     assert [(row[0], row[1]) for row in rows[1:]] == [(line["a"], line["b"]) for line in lines]
     assert len(lines) == 2
 
@@ -128,7 +131,7 @@ def test_rank_writes_one_file_an_image_with_itself_first(run, photos):
     vectors = [np.load(path) for path in (run.home / "vectors").iterdir()]
     assert len(vectors) == 6
     assert all(vector.shape == (8,) and vector.dtype == np.uint8 for vector in vectors)
-    assert run("rank", photos, "--out", "ranks").returncode == 2
+    assert run("rank", photos, *PHASH, "--out", "ranks").returncode == 2
 
 
 def test_rank_of_a_query_lists_its_kin(run, photos, tmp_path):
@@ -201,19 +204,19 @@ def test_bad_input_is_one_line_and_exit_code_2_and_nothing_is_written(run, photo
 
 
 def test_exit_codes_tell_what_was_found_and_what_failed(run, photos):
-    assert run("group", photos, "--json", "--fail-if-found").returncode == 1
-    assert run("pairs", photos, "--fail-if-found").returncode == 1
-    assert run("pairs", photos / "a", "--fail-if-found").returncode == 0
+    assert run("group", photos, *PHASH, "--json", "--fail-if-found").returncode == 1
+    assert run("pairs", photos, *PHASH, "--fail-if-found").returncode == 1
+    assert run("pairs", photos / "a", *PHASH, "--fail-if-found").returncode == 0
     (photos / "bad.jpg").write_text("bad")
-    assert run("group", photos, "--json").returncode == 0
-    done = run("group", photos, "--json", "--strict")
+    assert run("group", photos, *PHASH, "--json").returncode == 0
+    done = run("group", photos, *PHASH, "--json", "--strict")
     assert done.returncode == 3
     assert b"bad.jpg: not an image: text" in done.stderr
 
 
 def test_quiet_says_nothing_and_the_log_tells_all(run, photos):
     (photos / "bad.jpg").write_text("bad")
-    done = run("pairs", photos, "-q", "--log-file", "log.txt")
+    done = run("pairs", photos, *PHASH, "-q", "--log-file", "log.txt")
     assert done.stderr == b""
     log = (run.home / "log.txt").read_text()
     assert "bad.jpg" in log
@@ -223,11 +226,11 @@ def test_quiet_says_nothing_and_the_log_tells_all(run, photos):
 def test_names_that_are_not_utf8_survive(run, photos):
     name = os.fsencode(photos) + b"/caf\xe9.png"
     shutil.copy(photos / "a" / "1.png", name)
-    found = json.loads(run("group", photos, "--json").stdout)
+    found = json.loads(run("group", photos, *PHASH, "--json").stdout)
     paths = {os.fsencode(member["path"]) for group in found["groups"] for member in group["members"]}
     assert name in paths
-    assert name in run("pairs", photos).stdout
-    assert run("group", photos, "--out", "out").returncode == 0
+    assert name in run("pairs", photos, *PHASH).stdout
+    assert run("group", photos, *PHASH, "--out", "out").returncode == 0
 
 
 def test_only_the_wanted_files_are_looked_at(run, photos):
@@ -239,7 +242,7 @@ def test_only_the_wanted_files_are_looked_at(run, photos):
     (photos / "notes.txt").write_text("not an image and not meant to be one")
 
     def paths(*options):
-        found = json.loads(run("rank", photos, "--json", "--top", "99", *options).stdout.splitlines()[0])
+        found = json.loads(run("rank", photos, *PHASH, "--json", "--top", "99", *options).stdout.splitlines()[0])
         return sorted(os.path.relpath(kin["path"], photos) for kin in [found, *found["kin"]])
 
     assert paths() == ["a/1.png", "a/2.png", "a/single.png", "b/1.jpg", "b/2.jpg", "noending"]
@@ -256,13 +259,13 @@ def test_a_name_with_control_characters_stays_on_its_line(run, tmp_path):
     folder = tmp_path / "odd"
     for name in ("a\nb.png", "c\x1b[31m.png", "d\udcff.png"):
         write(folder / name, picture(1))
-    done = run("group", folder, "--out", "out")
+    done = run("group", folder, *PHASH, "--out", "out")
     lines = done.stdout.split(b"\n")
     assert [line.split(b"/")[-1].split()[0] for line in lines[1:4]] == [b"a\\nb.png", b"c\\x1b[31m.png", b"d\xff.png"]
-    for arguments in (["rank", folder], ["compare", folder / "a\nb.png", folder / "c\x1b[31m.png"]):
+    for arguments in (["rank", folder, *PHASH], ["compare", folder / "a\nb.png", folder / "c\x1b[31m.png"]):
         assert b"a\\nb.png" in (found := run(*arguments).stdout)
         assert b"\x1b" not in found
-    plan = run("clean", folder).stdout
+    plan = run("clean", folder, *PHASH).stdout
     assert b"a\\nb.png" in plan
     assert b"\x1b" not in plan
 
@@ -271,13 +274,13 @@ def test_a_full_disk_is_an_error_and_leaves_no_half_report(run, photos):
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000))
 
-    done = run("group", photos, "--no-catalogue", "--out", "out", preexec_fn=limit)
+    done = run("group", photos, *PHASH, "--no-catalogue", "--out", "out", preexec_fn=limit)
     assert done.returncode == 2
     assert b"cannot write" in done.stderr
     assert not (run.home / "out").exists()
     with open("/dev/full", "wb") as full:
         process = subprocess.run(
-            [sys.executable, "-m", "imkin", "group", photos, "--json", "--no-catalogue"],
+            [sys.executable, "-m", "imkin", "group", photos, *PHASH, "--json", "--no-catalogue"],
             stdout=full,
             stderr=subprocess.PIPE,
             timeout=60,
@@ -304,7 +307,7 @@ def many(tmp_path_factory):
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_scan_keeps_what_was_done(many, tmp_path, ending):
     catalogue = tmp_path / "c.sqlite"
-    command = [sys.executable, "-m", "imkin", "pairs", many, "--catalogue", catalogue, "--jobs", "1"]
+    command = [sys.executable, "-m", "imkin", "pairs", many, *PHASH, "--catalogue", catalogue, "--jobs", "1"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         while _saved(catalogue) < 20:
             assert process.poll() is None
@@ -325,7 +328,7 @@ def test_an_interrupted_scan_keeps_what_was_done(many, tmp_path, ending):
 
 
 def test_two_processes_may_scan_at_once(many, tmp_path):
-    command = [sys.executable, "-m", "imkin", "pairs", many, "--catalogue", tmp_path / "c.sqlite"]
+    command = [sys.executable, "-m", "imkin", "pairs", many, *PHASH, "--catalogue", tmp_path / "c.sqlite"]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
     answers = [process.communicate(timeout=120) for process in both]
     assert [process.returncode for process in both] == [0, 0]

@@ -23,16 +23,20 @@ BLOCK = re.compile(r"^```(console|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("docs") / "photos"
-    write_collection(str(folder))
+    """The demo's pictures as `photos/`, and as `cache/` a user's cache that knows their fingerprints."""
+    folder = tmp_path_factory.mktemp("docs")
+    write_collection(str(folder / "photos"))
+    environment = os.environ | {"XDG_CACHE_HOME": str(folder / "cache")}
+    command = [sys.executable, "-m", "imkin", "pairs", "photos"]
+    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, timeout=120)
     return folder
 
 
 @pytest.fixture
 def place(tmp_path, pictures, monkeypatch):
-    shutil.copytree(pictures, tmp_path / "photos")
-    shutil.copytree(pictures / "holiday", tmp_path / "train")
-    shutil.copytree(pictures / "backup", tmp_path / "test")
+    shutil.copytree(pictures, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(pictures / "photos" / "holiday", tmp_path / "train")
+    shutil.copytree(pictures / "photos" / "backup", tmp_path / "test")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)

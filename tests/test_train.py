@@ -286,3 +286,11 @@ def test_the_command_writes_a_model_and_its_card(tmp_path, capsys):
     assert card["photos"] == FEWEST + 4 and card["seed"] == 0
     assert kin.main([*line[:-4], "--steps", "-1"]) == 2
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_half_precision_is_used_where_the_processor_has_it_alone(monkeypatch):
+    for has in (True, False):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda has=has: {"avx2": True, "avx512_bf16": has})
+        with network.mixed("cpu"):
+            assert small_network()(torch.zeros(1, 3, 32, 32)).dtype == torch.float32
+            assert (torch.zeros(2, 2) @ torch.zeros(2, 2)).dtype == (torch.bfloat16 if has else torch.float32)

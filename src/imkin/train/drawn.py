@@ -22,7 +22,7 @@ def lettering(rng: np.random.Generator, *, side: int, lines: int, scale: int) ->
         while x + GLYPH_COLUMNS * scale < end:
             if rng.random() > 0.18:  # else a space between two words
                 glyph = rng.random((GLYPH_ROWS, GLYPH_COLUMNS)) < 0.6
-                block = np.kron(glyph, np.ones((scale, scale), dtype=bool))
+                block = glyph.repeat(scale, axis=0).repeat(scale, axis=1)
                 mask[y : y + block.shape[0], x : x + block.shape[1]] = block
             x += scale * (GLYPH_COLUMNS + 1)
     return mask

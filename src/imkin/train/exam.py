@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from imkin.train.augment import Edits, Scrapbook, edited_pairs
 from imkin.train.data import SIDE, Photos
+from imkin.train.network import mixed
 
 MEAN, STD = 0.45, 0.26
 VALIDATION_EDITS = 4
@@ -24,7 +25,7 @@ def normalised(pictures: Tensor) -> Tensor:
 def embed(network: nn.Module, pictures: Tensor, *, side: int, batch: int = 128, device: str = "cpu") -> Tensor:
     """Unit vectors (n, dim) of pictures (n, 3, h, w) in 0..1, reduced over areas to `side`; on the processor."""
     network.eval()
-    with torch.no_grad(), torch.autocast(device, torch.bfloat16):
+    with torch.no_grad(), mixed(device):
         parts = [
             network(normalised(functional.interpolate(part.to(device), size=side, mode="area"))).float().cpu()
             for part in torch.split(pictures, batch)

@@ -21,7 +21,7 @@ from imkin.train.data import SIDE, Photos
 from imkin.train.drawn import letterings
 from imkin.train.exam import MEAN, STD, Exam, normalised
 from imkin.train.loss import ENTROPY_WEIGHT, batch_accuracy, entropy, infonce, triplet
-from imkin.train.network import KinNet
+from imkin.train.network import KinNet, mixed
 from imkin.train.plan import Plan
 from imkin.train.pool import Pool
 
@@ -195,7 +195,7 @@ class Run:
             edits, generator=generator, partners=self._partners(part),
         )  # fmt: skip
         part.network.train()
-        with torch.autocast(self.plan.device, torch.bfloat16):
+        with mixed(self.plan.device):
             vectors: Tensor = part.network(normalised(pictures.to(self.plan.device)))
         return vectors
 
