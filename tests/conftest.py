@@ -1,5 +1,6 @@
 """Shared fixtures."""
 
+import os
 from pathlib import Path
 
 # Before NumPy and torch are loaded: there is a test process on every core already, and threads that wait for each

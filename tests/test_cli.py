@@ -185,6 +185,10 @@ def test_demo_finds_the_copies_it_drew(run):
         (["group", "{loop}"], "cannot read"),
         (["pairs", "{photos}", "--by", "ssim", "--max-bits", "3"], "no bits"),
         (["rank", "{photos}", "--top", "0"], "at least 1"),
+        (["rank", "{photos}", "--top", "some"], "valid integer"),
+        (["group", "{photos}", "--by-name"], "No such option"),
+        (["grup", "{photos}"], "No such command 'grup'. Did you mean 'group'?"),
+        (["group"], "Missing argument"),
         (["rank", "{photos}", "--query", "{text}"], "text"),
         (["compare", "{photos}/a/1.png", "{text}"], "text"),
         (["compare", "{photos}/a/1.png", "nowhere.png"], "cannot read nowhere.png"),
@@ -197,6 +201,7 @@ def test_bad_input_is_one_line_and_exit_code_2_and_nothing_is_written(run, photo
     places = {"photos": photos, "empty": tmp_path / "empty", "text": tmp_path / "text.jpg", "loop": tmp_path / "loop"}
     done = run(*(argument.format(**places) for argument in arguments))
     (line,) = [line for line in done.stderr.decode().splitlines() if line.startswith("imkin: ")]
+    assert "Usage" not in done.stderr.decode()
     assert words in line
     assert done.returncode == 2
     assert b"Traceback" not in done.stderr
@@ -278,6 +283,11 @@ def test_a_full_disk_is_an_error_and_leaves_no_half_report(run, photos):
     assert done.returncode == 2
     assert b"cannot write" in done.stderr
     assert not (run.home / "out").exists()
+    for command in (["rank", photos, *PHASH, "--no-catalogue", "--out", "out/ranks"], ["demo", "there"]):
+        done = run(*command, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)))
+        assert done.returncode == 2
+        assert b"cannot write" in done.stderr
+        assert list(run.home.iterdir()) == []
     with open("/dev/full", "wb") as full:
         process = subprocess.run(
             [sys.executable, "-m", "imkin", "group", photos, *PHASH, "--json", "--no-catalogue"],

@@ -80,5 +80,5 @@ def test_a_folder_that_holds_anything_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="is not empty"):
         demo.write_collection(str(tmp_path))
     assert os.listdir(tmp_path) == ["mine.jpg"]
-    with pytest.raises(OutputError, match="cannot write"):
+    with pytest.raises(OutputError, match="cannot make the folder"):
         demo.write_collection(str(tmp_path / "mine.jpg"))

@@ -93,7 +93,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         write_rankings(str(tmp_path), ["cabin0", "CABIN1"], [[], []])
     assert os.listdir(tmp_path) == ["Cabin1.json"]
     assert (tmp_path / "Cabin1.json").read_bytes() == b"mine"
-    with pytest.raises(OutputError, match="cannot write"):
+    with pytest.raises(OutputError, match="cannot make the folder"):
         write_rankings(str(tmp_path / "Cabin1.json"), ["cabin0"], [[]])
 
 

@@ -4,12 +4,13 @@ import dataclasses
 import json
 import math
 import os
+import resource
 
 import numpy as np
 import pytest
 
 from imkin import image
-from imkin.errors import MissingPathError, UsageError
+from imkin.errors import MissingPathError, OutputError, UsageError
 
 torch = pytest.importorskip("torch", reason="training needs the extra `train`: pip install 'imkin[train]'")
 
@@ -294,3 +295,14 @@ def test_half_precision_is_used_where_the_processor_has_it_alone(monkeypatch):
         with network.mixed("cpu"):
             assert small_network()(torch.zeros(1, 3, 32, 32)).dtype == torch.float32
             assert (torch.zeros(2, 2) @ torch.zeros(2, 2)).dtype == (torch.bfloat16 if has else torch.float32)
+
+
+def test_a_full_disk_leaves_neither_a_half_model_nor_a_card(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(OutputError, match="cannot write"):
+            export.export(small_network(), str(tmp_path / "kin.onnx"), side=48, card={})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []

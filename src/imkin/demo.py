@@ -11,7 +11,7 @@ import numpy as np
 from imkin import draw
 from imkin.errors import OutputError
 from imkin.image import encode_jpeg, encode_png
-from imkin.report.files import shown, write_atomic
+from imkin.report.files import all_or_none, shown, write_atomic
 from imkin.types import Pixels
 
 ORIGINALS = 40
@@ -37,18 +37,14 @@ def write_collection(folder: str, *, seed: int = 0) -> list[str]:
 
     The same seed gives the same bytes (with the same Pillow). Raises OutputError, also if folder holds anything.
     """
-    try:
-        os.makedirs(folder, exist_ok=True)
+    with all_or_none(folder) as written:
         if os.listdir(folder):
             raise OutputError(f"{shown(folder)} is not empty, and the demo overwrites nothing: name another folder")
-        written = []
         for name, data in collection(seed=seed):
             path = os.path.join(folder, *name.split("/"))
+            written.append(path)
             os.makedirs(os.path.dirname(path), exist_ok=True)
             write_atomic(path, [data], sync=False)
-            written.append(path)
-    except OSError as error:
-        raise OutputError(f"cannot write {shown(folder)}: {error.strerror or error}") from error
     return sorted(written)
 
 

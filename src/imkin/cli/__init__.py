@@ -12,7 +12,8 @@ scaled     group and pairs over shards, plan-join
 judge      calibrate, evaluate          train   train
 """
 
-from typing import Annotated
+import sys
+from typing import Annotated, Any
 
 import typer
 
@@ -33,6 +34,11 @@ from imkin.cli import (
     serve,
     train,
 )
+from imkin.cli.run import printable
+from imkin.errors import EXIT_INTERRUPTED, EXIT_USAGE
+
+# The class has no public name of its own in every release of typer.
+_UsageError: Any = typer.BadParameter.__base__
 
 app = typer.Typer(
     name="imkin",
@@ -77,5 +83,15 @@ def _imkin(
 
 
 def main() -> None:
-    """Entry point of the `imkin` command."""
-    app()
+    """Entry point of the `imkin` command. An option that cannot be is one line, as every other error."""
+    try:
+        sys.exit(app(standalone_mode=False))
+    except _UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # no command: not a mistake, but a question
+            error.show()
+        else:
+            where = error.ctx.command_path if error.ctx is not None else "imkin"
+            typer.echo(f"imkin: {printable(error.format_message())} (see `{where} --help`)", err=True)
+        sys.exit(EXIT_USAGE)
+    except typer.Abort:
+        sys.exit(EXIT_INTERRUPTED)

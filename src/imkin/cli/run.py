@@ -73,14 +73,14 @@ def _guarded(function: Callable[..., None]) -> Callable[..., None]:
 def _fail(message: str, code: int) -> None:
     message = masked(message)
     log.error(message)
-    print(f"imkin: {_printable(message)}", file=sys.stderr, flush=True)  # noqa: T201
+    print(f"imkin: {printable(message)}", file=sys.stderr, flush=True)  # noqa: T201
     if code == EXIT_INTERRUPTED:
         # Threads may be in the middle of a large file; everything worth keeping is on the disk already.
         os._exit(code)
     raise typer.Exit(code)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Text on one line that any terminal takes: no control characters, no bytes that are not UTF-8."""
     return "".join(c if c.isprintable() else "�" if "\ud800" <= c <= "\udfff" else repr(c)[1:-1] for c in text)
 
@@ -95,7 +95,7 @@ def say(text: str, *, setup: Setup) -> None:
     text = masked(text)
     log.info(text)
     if not setup.quiet:
-        print(_printable(text), file=sys.stderr)  # noqa: T201
+        print(printable(text), file=sys.stderr)  # noqa: T201
 
 
 def write(text: str) -> None:

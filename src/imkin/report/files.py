@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from imkin.errors import OutputError
 
@@ -37,6 +38,37 @@ def write_atomic(path: str, chunks: Iterable[bytes], *, sync: bool = True) -> No
             os.unlink(part)
         if isinstance(error, OSError):
             raise _output_error(path, error) from error
+        raise
+
+
+@contextmanager
+def all_or_none(folder: str) -> Iterator[list[str]]:
+    """Make a folder for several files; add to the list what is written there.
+
+    If the work fails, these files are removed again, and every folder on their way that was made here and is empty.
+    Raises OutputError where the folder cannot be made.
+    """
+    made, above = [], folder
+    while above and not os.path.lexists(above):
+        made.append(above)
+        above = os.path.dirname(above)
+    written: list[str] = []
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {shown(folder)}: {error.strerror or error}") from error
+    try:
+        yield written
+    except BaseException as error:
+        for path in written:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+        below = sorted({os.path.dirname(path) for path in written}, key=len, reverse=True)
+        for path in [*(path for path in below if len(path) > len(folder)), *made]:
+            with contextlib.suppress(OSError):
+                os.rmdir(path)
+        if isinstance(error, OSError):
+            raise OutputError(f"cannot write {shown(folder)}: {error.strerror or error}") from error
         raise
 
 

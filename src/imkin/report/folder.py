@@ -11,7 +11,7 @@ from imkin import image
 from imkin.errors import OutputError
 from imkin.report.collage import collage, sample_pairs
 from imkin.report.csv import write_csv
-from imkin.report.files import write_atomic
+from imkin.report.files import all_or_none, write_atomic
 from imkin.report.html import write_html
 from imkin.report.json import Run, write_json
 from imkin.result import Pair, Result
@@ -38,31 +38,12 @@ def prepared(folder: str | None, *, now: datetime) -> Iterator[str]:
         folder, number = stamp, 2
         while os.path.lexists(folder):
             folder, number = f"{stamp}-{number}", number + 1
-    made = _missing(folder)
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {folder}: {error.strerror}") from None
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"cannot write into the folder {folder}: permission denied")
-    if os.path.lexists(os.path.join(folder, "report.json")):
-        raise OutputError(f"{folder} holds a report already; name a new folder, or move the old report away")
-    try:
+    with all_or_none(folder):
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise OutputError(f"cannot write into the folder {folder}: permission denied")
+        if os.path.lexists(os.path.join(folder, "report.json")):
+            raise OutputError(f"{folder} holds a report already; name a new folder, or move the old report away")
         yield folder
-    except BaseException:
-        for path in made:
-            if os.path.isdir(path) and not os.listdir(path):
-                os.rmdir(path)
-        raise
-
-
-def _missing(folder: str) -> list[str]:
-    """The folders that are made along with this one, itself first."""
-    missing = []
-    while folder and not os.path.lexists(folder):
-        missing.append(folder)
-        folder = os.path.dirname(folder)
-    return missing
 
 
 def write_report(

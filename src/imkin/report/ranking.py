@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from imkin.errors import OutputError
-from imkin.report.files import name_bytes, shown, write_atomic
+from imkin.report.files import all_or_none, name_bytes, shown, write_atomic
 from imkin.types import Prints
 
 # File names of over 255 bytes are refused by most file systems; room is left for a suffix.
@@ -60,12 +60,14 @@ def write_rankings(
     Raises OutputError, before anything is written, if one of the files is there already.
     """
     own = range(len(names)) if own is None else own
-    paths = _targets(folder, names, own, suffix=".json")
     order = sorted(range(len(names)), key=names.__getitem__)
     quoted = [json.dumps(names[i]) for i in order]
     place = dict(zip(order, range(len(names)), strict=True))
-    for i, path, row in zip(own, paths, rows, strict=True):
-        write_atomic(path, [_ranking(i, row, quoted=quoted, place=place)], sync=False)
+    with all_or_none(folder) as written:
+        paths = _targets(folder, names, own, suffix=".json")
+        for i, path, row in zip(own, paths, rows, strict=True):
+            write_atomic(path, [_ranking(i, row, quoted=quoted, place=place)], sync=False)
+            written.append(path)
     return paths
 
 
@@ -74,23 +76,21 @@ def write_vectors(folder: str, names: Sequence[str], prints: Prints) -> list[str
 
     names: of `display_names`, one a row. Raises OutputError as `write_rankings` does.
     """
-    paths = _targets(folder, names, range(len(names)), suffix=".npy")
-    for path, value in zip(paths, prints.values, strict=True):
-        stream = io.BytesIO()
-        np.save(stream, value, allow_pickle=False)
-        write_atomic(path, [stream.getvalue()], sync=False)
+    with all_or_none(folder) as written:
+        paths = _targets(folder, names, range(len(names)), suffix=".npy")
+        for path, value in zip(paths, prints.values, strict=True):
+            stream = io.BytesIO()
+            np.save(stream, value, allow_pickle=False)
+            write_atomic(path, [stream.getvalue()], sync=False)
+            written.append(path)
     return paths
 
 
 def _targets(folder: str, names: Sequence[str], own: Sequence[int], *, suffix: str) -> list[str]:
-    """Paths of the files to write, none of which is there; makes the folder."""
+    """Paths of the files to write, none of which is there."""
     files = _file_names(names)
     paths = [os.path.join(folder, f"{files[i]}{suffix}") for i in own]
-    try:
-        os.makedirs(folder, exist_ok=True)
-        present = {name.casefold() for name in os.listdir(folder)}
-    except OSError as error:
-        raise OutputError(f"cannot write {shown(folder)}: {error.strerror or error}") from error
+    present = {name.casefold() for name in os.listdir(folder)}
     for path in paths:
         if os.path.basename(path).casefold() in present:
             raise OutputError(f"{shown(path)} is there already, and nothing is overwritten: name another folder")

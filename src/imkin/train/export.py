@@ -124,7 +124,10 @@ def export(network: nn.Module, path: str, *, side: int, card: dict[str, object])
     cannot be written.
     """
     deployed = Deployed(network.eval()) if isinstance(network, KinNet) else network.eval()
-    model = onnx_bytes(deployed, side=side)
+    try:
+        model = onnx_bytes(deployed, side=side)
+    except OSError as error:  # torch writes to a file of its own first
+        raise OutputError(f"cannot write the model: {error.strerror or error}") from error
     difference = largest_difference(deployed, model, side=side)
     if not difference <= LARGEST_DIFFERENCE:
         raise ImkinError(f"the exported model differs from the trained one by {difference:.2g}; nothing was written")
