@@ -45,7 +45,9 @@ app = typer.Typer(
     help="Finds the kin of your images: exact copies, edited copies and look-alikes.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    # Framed help takes twice as long to come: its libraries alone 0.1 s.
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
 find.register(app)
 look.register(app)
