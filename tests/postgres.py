@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import socket
 import stat
 import subprocess
@@ -13,6 +12,10 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import psutil
 
 PASSWORD = "se%cret:word"
 WRITTEN = "se%25cret:word"
@@ -46,6 +49,15 @@ def binaries() -> Path:
             if not above.stat().st_mode & stat.S_IXOTH:
                 above.chmod(above.stat().st_mode | stat.S_IXOTH)
     return folder
+
+
+def _lives(process: psutil.Process) -> bool:
+    import psutil
+
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 class PostgresServer:
@@ -121,10 +133,23 @@ class PostgresServer:
 
     def kill(self) -> None:
         """kill -9, the server and all its processes at once, as a power cut would."""
+        import psutil
+
         assert self._process
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        every = []
+        # Those that serve connections are in process groups of their own.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            every = psutil.Process(self._process.pid).children(recursive=True)
+        self._process.kill()
+        for each in every:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
         self._process.wait(START_S)
+        deadline = time.monotonic() + START_S
+        # One that still holds the shared memory would keep the next server from starting.
+        while any(map(_lives, every)):
+            assert time.monotonic() < deadline
+            os.sched_yield()
 
     def url(self, database: str) -> str:
         """Where a database is."""

@@ -14,7 +14,7 @@ from imkin.catalogue.collections import CollectionStore
 from imkin.catalogue.schema import MIGRATIONS
 from imkin.errors import CatalogueError
 from imkin.types import Failure
-from stored import known
+from stored import known, save
 
 
 def test_files_and_failures_come_back_whatever_their_names_are(any_catalogue):
@@ -57,25 +57,39 @@ with Database(sys.argv[1]) as database:
 """
 
 
-def test_several_processes_that_open_a_new_database_at_once_make_the_tables_once(any_catalogue):
-    racers = [
-        subprocess.Popen(
-            [sys.executable, "-c", RACER, any_catalogue], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        for _ in range(4)
-    ]
+def raced(catalogue, count):
+    """What each of several processes finds that open a catalogue at once."""
+    racers = [started(RACER, catalogue) for _ in range(count)]
     try:
-        assert [racer.stdout.readline() for racer in racers] == ["ready\n"] * 4
+        assert [racer.stdout.readline() for racer in racers] == ["ready\n"] * count
         for racer in racers:
             racer.stdin.close()
-        assert [racer.stdout.read() for racer in racers] == ["0\n"] * 4
+        return [racer.stdout.read() for racer in racers]
     finally:
         for racer in racers:
             racer.kill()
             racer.wait(60)
             racer.stdout.close()
+
+
+def test_several_processes_that_open_a_new_database_at_once_make_the_tables_once(any_catalogue):
+    assert raced(any_catalogue, 3) == ["0\n"] * 3
     with Database(any_catalogue) as database:
         assert database.execute(VERSION[database.server]) == [(len(MIGRATIONS),)]
+
+
+def test_two_processes_that_open_an_older_database_at_once_migrate_it_once_and_keep_what_it_holds(
+    any_catalogue, monkeypatch
+):
+    with monkeypatch.context() as older:
+        for kind in ("postgres", "sqlite"):
+            older.setattr(f"imkin.catalogue.{kind}.MIGRATIONS", MIGRATIONS[:1])
+        with Database(any_catalogue) as database:
+            save(database, range(3))
+    assert raced(any_catalogue, 2) == ["3\n"] * 2
+    with Database(any_catalogue) as database:
+        assert database.execute(VERSION[database.server]) == [(len(MIGRATIONS),)]
+        assert known(database, range(5)) == {0, 1, 2}
 
 
 WRITER = """
