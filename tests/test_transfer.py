@@ -57,7 +57,8 @@ def test_a_catalogue_goes_to_the_server_and_back_with_everything_and_its_run_can
         assert counts(a) == counts(b) == counts(c)
         assert min(counts(a).values()) >= 1
         columns = {table: [row[1] for row in a.execute(f"PRAGMA table_info({table})")] for table in TABLES}
-        assert columns.keys() == {name for (name,) in a.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+        tables = {name for (name,) in a.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+        assert columns.keys() == tables - {"review_steps"}
         for table, names in columns.items():
             query = f"SELECT {', '.join(name for name in names if name != 'host')} FROM {table} ORDER BY 1, 2, 3"
             assert a.execute(query) == b.execute(query) == c.execute(query)

@@ -87,7 +87,7 @@ def _imkin(
 def main() -> None:
     """Entry point of the `imkin` command. An option that cannot be is one line, as every other error."""
     try:
-        sys.exit(app(standalone_mode=False))
+        sys.exit(app(standalone_mode=False) or 0)
     except _UsageError as error:
         if type(error).__name__ == "NoArgsIsHelpError":  # no command: not a mistake, but a question
             error.show()

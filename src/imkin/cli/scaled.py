@@ -49,7 +49,6 @@ def plain(scale: Scale) -> bool:
 def find(job: Job, scale: Scale, method: Method, library: Library, setup: Setup) -> Iterator[Found | None]:
     """What a job over shards found; None where one machine's threads do without. UsageError for options that clash."""
     from imkin.errors import UsageError
-    from imkin.scale.run import running
 
     if scale.gpus_per_actor < 0:
         raise UsageError(f"--gpus-per-actor is 0 or more, not {scale.gpus_per_actor:g}")
@@ -58,6 +57,9 @@ def find(job: Job, scale: Scale, method: Method, library: Library, setup: Setup)
     if plain(scale):
         yield None
         return
+    # 0.4 s to load, with SciPy.
+    from imkin.scale.run import running
+
     with ExitStack() as stack:
         progress = stack.enter_context(progress_bar(setup))
         found = stack.enter_context(
