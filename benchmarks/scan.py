@@ -2,7 +2,7 @@
 
     python benchmarks/scan.py large     12-megapixel JPEGs
     python benchmarks/scan.py small     500 x 400 JPEGs
-    python benchmarks/scan.py again     20,000 unchanged files: processor time of a second run
+    python benchmarks/scan.py again [METHOD]    20,000 unchanged files: processor time of a second run, phash or METHOD
 
 `large` and `small` run three things in turn, three times, and print medians: the whole of imkin (read, hash, decode,
 phash, catalogue), Pillow's scaled decode of the same bytes on as many threads, and imagededup's PHash.encode_images
@@ -131,7 +131,7 @@ def compare(count: int, width: int, height: int, grain: float, python: str) -> N
             )
 
 
-def again() -> None:
+def again(method: str) -> None:
     count = 20_000
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "p"
@@ -141,7 +141,18 @@ def again() -> None:
         for number in range(count - 40):
             data = originals[number % 40].read_bytes()
             (folder / f"copy{number:05}.jpg").write_bytes(data + number.to_bytes(4, "big"))
-        command = [sys.executable, "-m", "imkin", "group", folder, "--catalogue", f"{name}/c.sqlite", "--json"]
+        command = [
+            sys.executable,
+            "-m",
+            "imkin",
+            "group",
+            folder,
+            "--catalogue",
+            f"{name}/c.sqlite",
+            "--json",
+            "--by",
+            method,
+        ]
         for run in ("first", "second", "third"):
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
             subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
@@ -158,4 +169,4 @@ if __name__ == "__main__":
     elif what == "small":
         compare(1000, 500, 400, 5.0, python)
     else:
-        again()
+        again(sys.argv[2] if len(sys.argv) > 2 else "phash")

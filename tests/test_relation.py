@@ -87,3 +87,18 @@ def test_a_hash_tells_no_relation(tmp_path):
     (pair,) = imkin.pairs(tmp_path, by="phash")
     assert pair.relation is None
     assert set(pair.to_dict()) == {"a", "b", "similarity"}
+
+
+def test_what_holds_for_a_pair_holds_for_all_pairs_of_the_same_pixels(tmp_path):
+    """Copies with other bytes behind the end of the file: the same pixels, looked at once."""
+    for name, picture in (("a", PICTURE), ("b", CHANGES["cropped"])):
+        data = image.encode_png(np.ascontiguousarray(picture))
+        for number in range(3):
+            (tmp_path / f"{name}{number}.png").write_bytes(data + bytes([number]))
+    pairs = list(imkin.pairs(tmp_path))
+    told = {(pair.a[-6], pair.b[-6]): pair.relation for pair in pairs}
+    assert len(pairs) == 15
+    assert told["a", "a"].name == told["b", "b"].name == "identical pixels"
+    assert all(pair.relation == told[pair.a[-6], pair.b[-6]] for pair in pairs)
+    assert told["a", "b"].name == "cropped"
+    assert told["a", "b"].part == "b"

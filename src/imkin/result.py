@@ -53,8 +53,8 @@ class Relation:
 
     def to_dict(self) -> dict[str, object]:
         """`relation`, its name, and `evidence`, all that was found beside it."""
-        found = {key: value for key, value in asdict(self).items() if key != "name" and value is not None}
-        return {"relation": self.name, "evidence": found}
+        found = {"part": self.part, "box": self.box, "turn": self.turn, "bits": self.bits, "fit": self.fit}
+        return {"relation": self.name, "evidence": {key: value for key, value in found.items() if value is not None}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,15 @@ class Group:
     reason: str
     members: tuple[Member, ...]
     pairs: Sequence[Pair]
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON object, similarities rounded to four decimals."""
+        return {
+            "keeper": self.keeper,
+            "reason": self.reason,
+            "members": [_rounded(member) for member in self.members],
+            "pairs": [pair.to_dict() for pair in self.pairs],
+        }
 
     @property
     def relations(self) -> dict[str, str]:
@@ -124,15 +133,7 @@ class Result:
 
     def to_dict(self) -> dict[str, object]:
         """The JSON object, similarities rounded to four decimals."""
-        groups = [
-            {
-                "keeper": group.keeper,
-                "reason": group.reason,
-                "members": [_rounded(member) for member in group.members],
-                "pairs": [pair.to_dict() for pair in group.pairs],
-            }
-            for group in self.groups
-        ]
+        groups = [group.to_dict() for group in self.groups]
         failures, low = [asdict(failure) for failure in self.failures], list(self.low_quality)
         plain = {field.name: getattr(self, field.name) for field in fields(self)}
         return plain | {

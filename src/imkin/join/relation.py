@@ -51,7 +51,24 @@ def relations(
 
 
 def drafts(records: Records, left: Indices, right: Indices) -> list[Relation]:
-    """What the records alone tell of each pair: the relation, without a name where only the sizes give it one."""
+    """What the records alone tell of each pair: the relation, without a name where only the sizes give it one.
+
+    Records of one digest are of the same pixels: what holds for one of them holds for all.
+    """
+    _, first, kind = np.unique(records.digests, axis=0, return_index=True, return_inverse=True)
+    kinds = np.stack([kind.reshape(-1)[left], kind.reshape(-1)[right]], axis=1)
+    different, at = np.unique(kinds, axis=0, return_inverse=True)
+    told = [Relation("", bits=0)] * len(different)
+    unlike = np.flatnonzero(different[:, 0] != different[:, 1])
+    for row, draft in zip(
+        unlike.tolist(), _drafts(records, first[different[unlike, 0]], first[different[unlike, 1]]), strict=True
+    ):
+        told[row] = draft
+    return [told[row] for row in at.reshape(-1).tolist()]
+
+
+def _drafts(records: Records, left: Indices, right: Indices) -> list[Relation]:
+    """`drafts`, pair by pair."""
     bits, turns = fused.nearest_turn(records, records, left, right)
     far = np.flatnonzero(bits > SAME_SECTION)
     laid = align.align(align.details(records.thumbs[left[far]]), align.details(records.thumbs[right[far]]))

@@ -92,17 +92,9 @@ def _result_parts(result: Result) -> dict[str, object]:
         "images": result.images,
         "failures": map(asdict, result.failures),
         "low_quality": iter(result.low_quality),
-        "groups": map(_group, result.groups),
+        "groups": map(Group.to_dict, result.groups),
         "summary": asdict(result.summary),
     }
-
-
-def _group(group: Group) -> dict[str, object]:
-    whole = asdict(group)
-    for part in whole["members"]:
-        if part["similarity"] is not None:
-            part["similarity"] = rounded(part["similarity"])
-    return whole | {"pairs": [pair.to_dict() for pair in group.pairs]}
 
 
 def _object(parts: dict[str, object]) -> Iterator[str]:
