@@ -145,8 +145,13 @@ class Result:
 
 
 def _rounded(part: Member) -> dict[str, object]:
-    plain = asdict(part)
-    return plain | {"similarity": None if part.similarity is None else rounded(part.similarity)}
+    # `asdict` copies every value: 20,000 members took 0.4 s.
+    plain = {name: getattr(part, name) for name in _MEMBER}
+    plain["similarity"] = None if part.similarity is None else rounded(part.similarity)
+    return plain
+
+
+_MEMBER = tuple(field.name for field in fields(Member))
 
 
 def rounded(similarity: float) -> float:
