@@ -47,3 +47,22 @@ def any_catalogue(request, tmp_path):
     if request.param == "sqlite":
         return str(tmp_path / "catalogue.sqlite")
     return request.getfixturevalue("url")
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """A folder with three alike files and one alone, and a trash of its own."""
+    from cleaning import lay
+
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    lay(tmp_path / "root", {"a.jpg": "large", "sub/b.jpg": "middle", "c.jpg": "small", "d.jpg": "other"})
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def database(tmp_path):
+    """A catalogue as durable as one that keeps a journal is."""
+    from imkin.catalogue import Database
+
+    with Database(str(tmp_path / "catalogue.sqlite"), durable=True) as database:
+        yield database

@@ -66,12 +66,21 @@ def group(
     rules, how = parse_rules(keep), grouping_of(grouping)
     with _library(catalogue, jobs=jobs, limits=limits, wanted=wanted) as library:
         if work is not None or engine != "local":
-            task = _task(paths, by, threshold, max_bits, turns, scope, sample, wanted, limits, work)
+            task = _task(paths, by, threshold, max_bits, scope, sample, wanted, limits, work, turns=turns)
             with running(task, engine, jobs=jobs, verdicts=library.decisions(), progress=progress) as over:
                 references = len(scope.reference)
                 return over.group(threshold=task.threshold, grouping=how, references=references, rules=rules)
         scanned, kin, limit = _find(
-            library, paths, by, threshold, max_bits, turns, scope, sample, progress, connect_only=how == "transitive"
+            library,
+            paths,
+            by,
+            threshold,
+            max_bits,
+            scope,
+            sample,
+            progress,
+            turns=turns,
+            connect_only=how == "transitive",
         )
         return library.group(scanned, kin, threshold=limit, grouping=how, scope=scope, rules=rules)
 
@@ -99,10 +108,10 @@ def pairs(
     """
     with _library(catalogue, jobs=jobs, limits=limits, wanted=wanted) as library:
         if work is not None or engine != "local":
-            task = _task(paths, by, threshold, max_bits, turns, scope, sample, wanted, limits, work)
+            task = _task(paths, by, threshold, max_bits, scope, sample, wanted, limits, work, turns=turns)
             with running(task, engine, jobs=jobs, verdicts=library.decisions(), progress=progress) as over:
                 return list(over.pairs())
-        scanned, kin, _ = _find(library, paths, by, threshold, max_bits, turns, scope, sample, progress)
+        scanned, kin, _ = _find(library, paths, by, threshold, max_bits, scope, sample, progress, turns=turns)
         return list(library.pairs(scanned, kin))
 
 
@@ -327,11 +336,11 @@ def _find(
     by: str | Fingerprinter,
     threshold: float | str | None,
     max_bits: int | None,
-    turns: bool,  # noqa: FBT001 - private
     scope: Scope,
     sample: Sample,
     progress: Progress | None,
     *,
+    turns: bool,
     connect_only: bool = False,
 ) -> tuple[Scan, Kin, float]:
     limit = threshold_of(by, turns=turns, threshold=threshold, max_bits=max_bits)
@@ -344,12 +353,13 @@ def _task(
     by: str | Fingerprinter,
     threshold: float | str | None,
     max_bits: int | None,
-    turns: bool,  # noqa: FBT001 - private
     scope: Scope,
     sample: Sample,
     wanted: Filter,
     limits: Limits,
     work: Path | None,
+    *,
+    turns: bool,
 ) -> Task:
     make = Named(by, turns) if isinstance(by, str) else Given(by)
     return Task(

@@ -145,7 +145,7 @@ class _Work:
             reason = self._refusal(item)
             state = "skipped"
             if not reason:
-                self._move(number, item) if self._journal else self._copy(item)
+                self._move(self._journal, number, item) if self._journal else self._copy(item)
                 return Row(main.path, "done", "", item.dests[0], size)
         except RefusedError as error:
             reason = str(error)
@@ -171,16 +171,15 @@ class _Work:
                 return f"{name}lies in a reference folder"
         return ""
 
-    def _move(self, number: int, item: _Item) -> None:
-        assert self._journal  # noqa: S101 - only called with one
+    def _move(self, journal: Journal, number: int, item: _Item) -> None:
         changes = [move(file, dest) for file, dest in zip(item.files, item.dests, strict=True)]
         entries = [entry_of(change, kept=None, main=item.files[0].path) for change in changes]
-        steps = self._journal.intend(self._run.id, number, entries)
+        steps = journal.intend(self._run.id, number, entries)
         for at, (step, change) in enumerate(zip(steps, changes, strict=True)):
-            if error := take(self._journal, self._disk, step, change):
+            if error := take(journal, self._disk, step, change):
                 for rest in steps[at + 1 :]:
-                    self._journal.settle(rest, "not done")
-                put_back(self._journal, self._disk, steps[:at])
+                    journal.settle(rest, "not done")
+                put_back(journal, self._disk, steps[:at])
                 raise error
 
     def _copy(self, item: _Item) -> None:

@@ -92,7 +92,7 @@ def search(
                     continue
                 file, low, matches = entry
                 found += any(match.similarity >= limit for match in matches)
-                write(_json_line(file, low, matches) if as_json else _lines(file, low, matches, limit))
+                write(_json_line(file, matches, low=low) if as_json else _lines(file, matches, limit, low=low))
         report_failures(failures, setup=setup)
     finish(setup, failures=len(failures), found=fail_if_found and bool(found))
 
@@ -159,7 +159,7 @@ def _there(library: Any, name: str) -> Collection:
     return Collection(library, name, create=False)
 
 
-def _lines(file: File, low: bool, matches: tuple[Match, ...], limit: float) -> str:  # noqa: FBT001
+def _lines(file: File, matches: tuple[Match, ...], limit: float, *, low: bool) -> str:
     from imkin.result import rounded
 
     head = f"{file.path}{'  (too blank or small: by its bytes alone)' if low else ''}\n"
@@ -167,7 +167,7 @@ def _lines(file: File, low: bool, matches: tuple[Match, ...], limit: float) -> s
     return head + "".join(rows)
 
 
-def _json_line(file: File, low: bool, matches: tuple[Match, ...]) -> str:  # noqa: FBT001
+def _json_line(file: File, matches: tuple[Match, ...], *, low: bool) -> str:
     from imkin.result import rounded
 
     found = [{"name": m.name, "sha256": m.sha256, "similarity": rounded(m.similarity)} for m in matches]

@@ -62,16 +62,11 @@ def write_report(
     """
     listed = pairs if isinstance(pairs, Sequence) else list(pairs)
     parts = _parts(result, run, listed, load, collage_pairs=collage_pairs, seed=seed)
-    written: list[str] = []
-    try:
+    with all_or_none(folder) as written:
         for name, put in parts.items():
             path = os.path.join(folder, name)
             put(path)
             written.append(path)
-    except BaseException:
-        for path in written:
-            os.unlink(path)
-        raise
 
 
 def _parts(
